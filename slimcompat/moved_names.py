@@ -1,0 +1,54 @@
+"""Names that TensorFlow moved after tf_slim 1.1.0 was written, put back where it looks for them."""
+
+import importlib
+
+# (module tf_slim looks in, name, module that has it in TensorFlow 2.16 to 2.21, its name there)
+MOVED_NAMES = (
+  ('framework.ops', 'IndexedSlices', 'framework.indexed_slices', 'IndexedSlices'),
+  ('framework.ops', 'Tensor', 'framework.tensor', 'Tensor'),
+  ('ops.array_ops', 'stack', 'ops.array_ops_stack', 'stack'),
+  ('ops.array_ops', 'unstack', 'ops.array_ops_stack', 'unstack'),
+  ('ops.control_flow_ops', 'Assert', 'ops.control_flow_assert', 'Assert'),
+  ('ops.control_flow_ops', 'case', 'ops.control_flow_case', 'case'),
+  ('ops.control_flow_ops', 'cond', 'ops.cond', 'cond'),
+  ('ops.control_flow_ops', 'while_loop', 'ops.while_loop', 'while_loop'),
+  ('ops.variable_scope', 'variable', 'ops.variable_v1', 'VariableV1'),
+  ('ops.variables', 'VariableV1', 'ops.variable_v1', 'VariableV1'),
+  *(
+    ('ops.variable_scope', name, 'ops.resource_variables_toggle', name)
+    for name in (
+      'disable_resource_variables',
+      'enable_resource_variables',
+      'resource_variables_enabled',
+    )
+  ),
+)
+
+# TensorFlow's own `layers.normalization` hands these to tf_keras, which need not be installed;
+# ours replace them.
+REPLACED_NAMES = (
+  (
+    'layers.normalization',
+    'BatchNormalization',
+    'slimcompat.batch_normalization',
+    'BatchNormalization',
+  ),
+  (
+    'layers.normalization',
+    'batch_normalization',
+    'slimcompat.batch_normalization',
+    'batch_normalization',
+  ),
+)
+
+
+def restore():
+  """Adds every moved or replaced name to the TensorFlow module that tf_slim expects it in."""
+  for old_module, old_name, new_module, new_name in MOVED_NAMES:
+    target = importlib.import_module('tensorflow.python.' + old_module)
+    if not hasattr(target, old_name):
+      source = importlib.import_module('tensorflow.python.' + new_module)
+      setattr(target, old_name, getattr(source, new_name))
+  for old_module, old_name, new_module, new_name in REPLACED_NAMES:
+    target = importlib.import_module('tensorflow.python.' + old_module)
+    setattr(target, old_name, getattr(importlib.import_module(new_module), new_name))

@@ -1,0 +1,3 @@
+"""Training, evaluation and fine-tuning of image-classification nets."""
+
+import slimcompat  # noqa: F401  A user's own `import tf_slim` works once this ran.

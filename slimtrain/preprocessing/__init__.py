@@ -1,0 +1,1 @@
+"""One image in, one image out; `preprocessing_factory.PREPROCESSINGS` is the table."""
