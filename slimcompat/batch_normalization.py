@@ -5,17 +5,9 @@ uses, with TensorFlow 1.15's numbers: S. Ioffe and C. Szegedy, "Batch Normalizat
 https://arxiv.org/abs/1502.03167, algorithms 1 and 2.
 """
 
-from tensorflow.python.framework import dtypes
-from tensorflow.python.framework import ops
-from tensorflow.python.framework import smart_cond
-from tensorflow.python.framework import tensor_shape
-from tensorflow.python.layers import base
-from tensorflow.python.layers import utils
-from tensorflow.python.ops import array_ops
-from tensorflow.python.ops import init_ops
-from tensorflow.python.ops import math_ops
-from tensorflow.python.ops import nn
-from tensorflow.python.ops import state_ops
+from tensorflow.python.framework import dtypes, ops, smart_cond, tensor_shape
+from tensorflow.python.layers import base, utils
+from tensorflow.python.ops import array_ops, init_ops, math_ops, nn, state_ops
 
 
 class BatchNormalization(base.Layer):
