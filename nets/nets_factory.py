@@ -1,0 +1,169 @@
+"""The zoo: every net that can be picked by name, one row each.
+
+    network_fn = nets_factory.get_network_fn('resnet_v1_50', num_classes=1000, is_training=True)
+    logits, end_points = network_fn(images)
+
+A net of one's own, written as for slim, joins with one call and is then found everywhere:
+
+    nets_factory.register(nets_factory.Network('my_net', my_net.my_net, my_net.my_net_arg_scope))
+"""
+
+import collections.abc
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable
+
+from nets import cifarnet, lenet
+from slimcompat import errors, slim, tables
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+  """Weights released for a net; what is not None differs from the net's own row."""
+
+  name: str
+  url: str
+  top1: float  # Percent of ImageNet's validation images, one centre crop, as released.
+  top5: float
+  image_size: int | None = None
+  preprocessing: str | None = None
+  labels_offset: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+  """A net and what goes with it."""
+
+  name: str
+  # function(images, num_classes=, is_training=, reuse=, scope=) -> (logits, end_points)
+  function: Callable
+  arg_scope: Callable  # arg_scope(weight_decay=) -> the scope to build the function under.
+  preprocessing: str = 'inception'  # A row of preprocessing_factory.PREPROCESSINGS.
+  paper: str = ''  # Authors, title, year, URL.
+  # Variable scopes whose shapes depend on the number of classes, for fine-tuning to leave out.
+  classifier_scopes: tuple[str, ...] = ()
+  checkpoints: tuple[Checkpoint, ...] = ()
+  # Subtracted from a data set's labels: 1 where they count a background class the net lacks.
+  labels_offset: int = 0
+  is_video: bool = False  # Takes [batch, frames, height, width, channels].
+  # Pixels per side the net was designed for; None takes it from function.default_image_size.
+  image_size: int | None = None
+
+  def __post_init__(self):
+    if self.image_size is not None:
+      return
+    try:
+      object.__setattr__(self, 'image_size', self.function.default_image_size)
+    except AttributeError:
+      raise errors.InputError(
+        f'The net {self.name!r} has no image size; pass image_size=224, say, or set'
+        ' default_image_size on its function.'
+      ) from None
+
+  @property
+  def has_batch_norm_decay(self) -> bool:
+    """Whether the arg scope can be given a decay of batch norm's moving statistics."""
+    return 'batch_norm_decay' in inspect.signature(self.arg_scope).parameters
+
+
+NETWORKS = tables.Table(
+  'net',
+  [
+    Network(
+      'cifarnet',
+      cifarnet.cifarnet,
+      cifarnet.cifarnet_arg_scope,
+      preprocessing='cifarnet',
+      paper='A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009,'
+      ' https://www.cs.toronto.edu/~kriz/learning-features-2009-TR.pdf',
+      classifier_scopes=('CifarNet/logits',),
+    ),
+    Network(
+      'lenet',
+      lenet.lenet,
+      lenet.lenet_arg_scope,
+      preprocessing='lenet',
+      paper='Y. LeCun, L. Bottou, Y. Bengio and P. Haffner, "Gradient-Based Learning Applied to'
+      ' Document Recognition", 1998, http://yann.lecun.com/exdb/publis/pdf/lecun-98.pdf',
+      classifier_scopes=('LeNet/fc4',),
+    ),
+  ],
+)
+
+
+def register(network: Network) -> Network:
+  """Adds a row to the zoo and returns it. Raises InputError when its name is taken."""
+  return NETWORKS.register(network)
+
+
+class _Column(collections.abc.Mapping):
+  """One field of every row, by the row's name; rows registered later show, too."""
+
+  def __init__(self, field):
+    self._field = field
+
+  def __getitem__(self, name):
+    return getattr(NETWORKS[name], self._field)
+
+  def __iter__(self):
+    return iter(NETWORKS)
+
+  def __len__(self):
+    return len(NETWORKS)
+
+
+networks_map = _Column('function')
+arg_scopes_map = _Column('arg_scope')
+
+
+def get_network_fn(
+  name: str,
+  num_classes: int | None,
+  weight_decay: float = 0.0,
+  is_training: bool = False,
+  batch_norm_decay: float | None = None,
+) -> Callable:
+  """Returns the function that builds a net under its arg scope.
+
+  Args:
+    name: a row of NETWORKS.
+    num_classes: the number of logits; 0 or None gives the net's features instead.
+    weight_decay: the weight of the L2 losses that the net adds to the regularization losses.
+    is_training: whether dropout drops and batch norm uses and averages the batch's statistics.
+    batch_norm_decay: the decay of those averages, in (0, 1); None leaves the net's own.
+
+  Returns:
+    network_fn(images, **kwargs) -> (logits, end_points), with the further arguments of the net's
+    own function, and with `default_image_size`, in pixels per side.
+
+  Raises:
+    InputError: when there is no such net, the number of classes is 1 or negative, or
+      `batch_norm_decay` is out of range or given for a net that cannot take it.
+  """
+  network = NETWORKS[name]
+  if num_classes and num_classes < 2:
+    raise errors.InputError(
+      f'num_classes is {num_classes}; a classifier needs at least 2. Use 0 or None for the'
+      " net's features."
+    )
+  scope_settings = {'weight_decay': weight_decay}
+  if batch_norm_decay is not None:
+    if not network.has_batch_norm_decay:
+      raise errors.InputError(
+        f'batch_norm_decay is {batch_norm_decay}, but the net {name!r} has no batch norm to apply'
+        ' it to. Leave it unset.'
+      )
+    if not 0 < batch_norm_decay < 1:
+      raise errors.InputError(
+        f'batch_norm_decay is {batch_norm_decay}; it must be between 0 and 1, such as 0.9.'
+      )
+    scope_settings['batch_norm_decay'] = batch_norm_decay
+
+  @functools.wraps(network.function)
+  def network_fn(images, **kwargs):
+    with slim.arg_scope(network.arg_scope(**scope_settings)):
+      return network.function(images, num_classes=num_classes, is_training=is_training, **kwargs)
+
+  network_fn.default_image_size = network.image_size
+  return network_fn
