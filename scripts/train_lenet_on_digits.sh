@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Trains LeNet on the UCI handwritten digits that come with the package, and evaluates it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+TRAIN_DIR="${TRAIN_DIR:-/tmp/slimtrain/lenet_on_digits}"
+PYTHON="${PYTHON:-python}"
+STEPS="${STEPS:-600}"
+
+run() {
+  printf '\n$'
+  printf ' %q' "$@"
+  printf '\n'
+  "$@"
+}
+
+run "$PYTHON" train_image_classifier.py \
+  --dataset_name=digits \
+  --model_name=lenet \
+  --train_dir="$TRAIN_DIR" \
+  --max_number_of_steps="$STEPS" \
+  --batch_size=50 \
+  --optimizer=momentum \
+  --learning_rate=0.01 \
+  --learning_rate_decay_type=fixed \
+  --log_every_n_steps=100
+
+run "$PYTHON" eval_image_classifier.py \
+  --dataset_name=digits \
+  --dataset_split_name=test \
+  --model_name=lenet \
+  --checkpoint_path="$TRAIN_DIR" \
+  --eval_dir="$TRAIN_DIR/eval"

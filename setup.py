@@ -1,0 +1,35 @@
+"""Installs slimtrain: `pip install -e .`, from a checkout."""
+
+import setuptools
+
+setuptools.setup(
+  name='slimtrain',
+  version='0.1.0',
+  description="TF-Slim's image-classification library, alive on today's TensorFlow.",
+  license='Apache-2.0',
+  python_requires='>=3.10',
+  packages=setuptools.find_packages(
+    include=['slimcompat*', 'nets*', 'datasets*', 'slimtrain*'],
+  ),
+  package_data={'datasets': ['*.gz', '*.npz', '*.txt']},
+  py_modules=[
+    'download_and_convert_data',
+    'eval_image_classifier',
+    'export_inference_graph',
+    'train_image_classifier',
+  ],
+  install_requires=[
+    'absl-py',
+    'numpy',
+    'pillow',
+    # TensorFlow 2.21 no longer installs it.
+    'tensorboard',
+    'tensorflow>=2.16,<2.22',
+    'tf-slim==1.1.0',
+    'tqdm',
+  ],
+  extras_require={
+    'gpu': ['tensorflow[and-cuda]>=2.16,<2.22'],
+    'dev': ['pytest', 'ruff'],
+  },
+)

@@ -1,0 +1,141 @@
+"""Clones of a model on several devices, and the session they run in."""
+
+import dataclasses
+from typing import NamedTuple
+
+from slimcompat import errors, slim, tf
+from slimtrain import settings as settings_lib
+
+_CLUSTER = 'Training on several machines is not built yet; leave the flag out.'
+
+
+@dataclasses.dataclass(frozen=True)
+class DeploymentSettings(settings_lib.Settings):
+  """Devices."""
+
+  num_clones: int = settings_lib.setting(
+    1, 'Copies of the model, each on a GPU of its own with a batch of its own.', lower=1
+  )
+  clone_on_cpu: bool = settings_lib.setting(False, 'Whether the clones run on the CPU.')
+  master: str = settings_lib.setting('', 'Address of a TensorFlow server.', refused=_CLUSTER)
+  worker_replicas: int = settings_lib.setting(1, 'Number of workers.', refused=_CLUSTER)
+  num_ps_tasks: int = settings_lib.setting(0, 'Number of parameter servers.', refused=_CLUSTER)
+  task: int = settings_lib.setting(0, 'Number of this worker.', refused=_CLUSTER)
+  sync_replicas: bool = settings_lib.setting(
+    False, 'Whether workers wait for each other.', refused=_CLUSTER
+  )
+  replicas_to_aggregate: int = settings_lib.setting(
+    1, 'Gradients to collect before an update.', refused=_CLUSTER
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class SessionSettings(settings_lib.Settings):
+  """Session."""
+
+  gpu_memory_fraction: float | None = settings_lib.setting(
+    None, "Share of each GPU's memory to take at most. Unset: all.", above=0, upper=1
+  )
+  gpu_memory_growth: bool = settings_lib.setting(
+    False, 'Whether GPU memory is taken only when needed.'
+  )
+  log_device_placement: bool = settings_lib.setting(
+    False, 'Whether to print the device of each op.'
+  )
+
+
+class Clone(NamedTuple):
+  """One copy of the model."""
+
+  model: object  # What the builder returned.
+  scope: str  # Name scope of its ops, with a slash at the end; '' for the only clone.
+  device: str
+
+
+def session_config(settings):
+  """Returns the tf.ConfigProto of SessionSettings `settings`.
+
+  Soft placement is on: a model placed on a GPU runs on a machine without one.
+  """
+  config = tf.ConfigProto(
+    allow_soft_placement=True, log_device_placement=settings.log_device_placement
+  )
+  config.gpu_options.allow_growth = settings.gpu_memory_growth
+  if settings.gpu_memory_fraction is not None:
+    config.gpu_options.per_process_gpu_memory_fraction = settings.gpu_memory_fraction
+  return config
+
+
+def make_clones(settings, build):
+  """Returns the Clones of a model, which share its variables.
+
+  One clone on a GPU keeps its variables there; several keep them in the CPU's memory, from where
+  each fetches them.
+
+  Args:
+    settings: DeploymentSettings.
+    build: a function without arguments that builds the model with its losses.
+  """
+  variables_device = '/device:CPU:0' if settings.num_clones > 1 or settings.clone_on_cpu else None
+  clones = []
+  for index in range(settings.num_clones):
+    device = '/device:CPU:0' if settings.clone_on_cpu else f'/device:GPU:{index}'
+    # The only clone keeps the plain names of its ops, and so of its losses' summaries.
+    scope_name = f'clone_{index}' if settings.num_clones > 1 else ''
+    with (
+      tf.name_scope(scope_name or None) as scope,
+      tf.device(device),
+      tf.variable_scope(tf.get_variable_scope(), reuse=True if index else None),
+      slim.arg_scope([slim.model_variable, slim.variable], device=variables_device),
+    ):
+      clones.append(Clone(build(), scope or '', device))
+  return clones
+
+
+class Losses(NamedTuple):
+  """The loss of all clones and its parts, as scalar tensors."""
+
+  total: tf.Tensor
+  clones: list  # Each clone's own loss.
+  regularization: tf.Tensor | None
+
+
+def compute_gradients(clones, optimizer, variables):
+  """Returns the Losses, and the (gradient, variable) pairs of their sum.
+
+  The losses of the clones are averaged; the regularization counts once.
+
+  Raises:
+    InputError: when a variable has no gradient at all.
+  """
+  clone_losses, gradients = [], []
+  regularization_losses = tf.losses.get_regularization_losses()
+  regularization = None
+  for clone in clones:
+    with tf.name_scope(clone.scope or None), tf.device(clone.device):
+      loss = tf.add_n(tf.losses.get_losses(clone.scope or None), name='clone_loss')
+      clone_losses.append(loss)
+      share = loss if len(clones) == 1 else tf.divide(loss, len(clones), name='scaled_clone_loss')
+      if clone is clones[0] and regularization_losses:
+        regularization = tf.add_n(regularization_losses, name='regularization_loss')
+        share += regularization
+      gradients.append(optimizer.compute_gradients(share, variables))
+  summed = [
+    (_sum_gradients([gradient for gradient, _ in pairs if gradient is not None]), pairs[0][1])
+    for pairs in zip(*gradients, strict=True)
+  ]
+  total = tf.add_n(clone_losses) / len(clones)
+  if regularization is not None:
+    total += regularization
+  if all(gradient is None for gradient, _ in summed):
+    raise errors.InputError(
+      f'The loss depends on none of the {len(variables)} variables to train, such as'
+      f' {variables[0].op.name}. Choose other --trainable_scopes.'
+    )
+  return Losses(tf.identity(total, name='total_loss'), clone_losses, regularization), summed
+
+
+def _sum_gradients(gradients):
+  if len(gradients) < 2:
+    return gradients[0] if gradients else None
+  return tf.add_n(gradients)

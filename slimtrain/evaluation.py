@@ -1,0 +1,183 @@
+"""Evaluating a checkpoint: one pass over a split, every example once."""
+
+import contextlib
+import dataclasses
+import os
+from collections.abc import Callable
+
+import tqdm
+
+from slimcompat import errors, slim, tables, tf
+from slimtrain import checkpoints, console, deployment, files, inputs, models, summaries
+from slimtrain import settings as settings_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+  """A number that says how good a model is on a whole split."""
+
+  name: str
+  make: Callable  # make(model, labels) -> (value, update op), as the functions of tf.metrics.
+  min_classes: int = 2  # With fewer classes it would say nothing.
+
+
+METRICS = tables.Table(
+  'metric',
+  [
+    Metric(
+      'Accuracy',
+      lambda model, labels: tf.metrics.accuracy(labels, tf.argmax(model.logits, axis=-1)),
+    ),
+    Metric(
+      'Recall_5',
+      # The share of examples whose label is among the 5 likeliest classes.
+      lambda model, labels: tf.metrics.mean(
+        tf.cast(tf.math.in_top_k(model.logits, labels, 5), tf.float32)
+      ),
+      min_classes=6,
+    ),
+  ],
+)
+register = METRICS.register
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationSettings(settings_lib.Settings):
+  """Run."""
+
+  checkpoint_path: str = settings_lib.setting(
+    '/tmp/tfmodel/',  # noqa: S108  slim's default, which scripts rely on.
+    'A checkpoint, or a directory whose newest one is evaluated.',
+  )
+  eval_dir: str = settings_lib.setting(
+    '/tmp/tfmodel/',  # noqa: S108
+    'The directory for summaries and eval.json.',
+  )
+  max_num_batches: int | None = settings_lib.setting(
+    None, 'Batches to evaluate at most. Unset: the whole split.', lower=1
+  )
+  eval_image_size: int | None = settings_lib.setting(
+    None, 'Pixels per side of the images. Unset: as --model_name says.', lower=1
+  )
+  moving_average_decay: float | None = settings_lib.setting(
+    None,
+    'When set, the moving averages of the weights are evaluated, not the weights.',
+    above=0,
+    below=1,
+  )
+  master: str = settings_lib.setting(
+    '', 'Address of a TensorFlow server.', refused='Evaluation runs on this machine alone.'
+  )
+  quantize: bool = settings_lib.setting(
+    False,
+    'Whether the model was trained with simulated quantization.',
+    refused='Training with simulated quantization went with tf.contrib; leave the flag out.',
+  )
+  model: models.ModelSettings = settings_lib.group(models.ModelSettings)
+  data: inputs.DataSettings = settings_lib.group(
+    inputs.DataSettings, batch_size=100, dataset_split_name='test'
+  )
+  session: deployment.SessionSettings = settings_lib.group(deployment.SessionSettings)
+
+
+def evaluate(settings):
+  """Evaluates as EvaluationSettings `settings` say; returns what it writes to eval.json, a dict.
+
+  Raises:
+    InputError: when the settings, the data or the checkpoint are at fault.
+  """
+  files.check_writable('eval_dir', settings.eval_dir)
+  checkpoint = checkpoints.find(settings.checkpoint_path)
+  data = inputs.load_data(settings.data)
+  with tf.Graph().as_default():
+    batch, watch = _build_input(settings, data)
+    model = models.build_model(settings.model, batch.images, data.num_classes)
+    metrics = {
+      f'eval/{metric.name}': metric.make(model, batch.labels)
+      for metric in METRICS.values()
+      if data.num_classes >= metric.min_classes
+    }
+    restore = checkpoints.make_restore_fn(_plan_restore(settings, checkpoint, data))
+    weights = 'moving averages' if settings.moving_average_decay else 'weights'
+    console.say(
+      f'Evaluating the {weights} of {checkpoint} on {settings.data.dataset_name}, split'
+      f' {settings.data.dataset_split_name}.'
+    )
+    with tf.Session(config=deployment.session_config(settings.session)) as session:
+      session.run([tf.local_variables_initializer(), tf.tables_initializer()])
+      restore(session)
+      updates = [update for _, update in metrics.values()]
+      num_examples = _run_batches(session, settings, data, batch, watch, updates)
+      values = session.run({tag: value for tag, (value, _) in metrics.items()})
+  result = {
+    'checkpoint': checkpoint,
+    'global_step': checkpoints.saved_step(checkpoint),
+    'weights': weights,
+    'dataset': settings.data.dataset_name,
+    'split': settings.data.dataset_split_name,
+    'examples': num_examples,
+    # A float32 has 7 digits.
+    **{tag: float(f'{value:.7g}') for tag, value in values.items()},
+  }
+  for tag in values:
+    console.say(f'{tag}[{result[tag]}]')
+  console.say(f'examples[{num_examples}]')
+  with contextlib.closing(tf.summary.FileWriter(settings.eval_dir)) as writer:
+    writer.add_summary(summaries.scalars(values), result['global_step'])
+  files.write_json(os.path.join(settings.eval_dir, 'eval.json'), result)
+  return result
+
+
+def _build_input(settings, data):
+  """Returns the Batch to evaluate, and the watch over its first arrival."""
+  image_size = models.image_size(settings.model, settings.eval_image_size)
+  with tf.device('/device:CPU:0'):
+    preprocess = inputs.make_preprocess(
+      settings.data, settings.model.model_name, image_size, is_training=False
+    )
+    iterator = inputs.get_iterator(inputs.make_evaluation_batches(data, settings.data, preprocess))
+    watch = inputs.FirstBatchWatch(
+      inputs.Batch(*iterator.get_next()), settings.data.input_timeout_secs
+    )
+  return watch.batch, watch
+
+
+def _plan_restore(settings, checkpoint, data):
+  """Returns the RestorePlan for every variable of the net, raw or averaged."""
+  variables = tf.global_variables()
+  if settings.moving_average_decay:
+    averages = checkpoints.make_moving_averages(settings.moving_average_decay)
+    variables = averages.variables_to_restore(slim.get_model_variables())
+  plan = checkpoints.plan_restore(checkpoint, variables, num_classes=data.num_classes)
+  if plan.skipped_for_shape:
+    raise errors.InputError(
+      f'{checkpoint} was made for another number of classes than the {data.num_classes} of'
+      f' {settings.data.dataset_name}: the shape of {plan.skipped_for_shape[0].op.name} differs.'
+      ' Evaluate it on the dataset it was trained on, or check --labels_offset.'
+    )
+  if plan.missing:
+    advice = (
+      'It may hold no moving averages: leave --moving_average_decay out.'
+      if settings.moving_average_decay
+      else 'Choose the --model_name that it was made with.'
+    )
+    raise errors.InputError(
+      f'{checkpoint} lacks {len(plan.missing)} variables of the net, such as'
+      f' {plan.missing[0].op.name}. {advice}'
+    )
+  return plan
+
+
+def _run_batches(session, settings, data, batch, watch, updates):
+  """Runs `updates` on each batch of the split; returns the number of examples."""
+  num_batches = -(-data.num_examples // settings.data.batch_size)
+  if settings.max_num_batches:
+    num_batches = min(num_batches, settings.max_num_batches)
+  num_examples = 0
+  size = tf.shape(batch.labels)[0]
+  with inputs.explained_errors(data, settings.data):
+    # The bar shows on a terminal only.
+    for index in tqdm.trange(num_batches, desc='evaluating', unit='batch', disable=None):
+      with watch.first_step(session) if index == 0 else contextlib.nullcontext():
+        num_examples += session.run([size, updates])[0]
+  return int(num_examples)

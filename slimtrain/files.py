@@ -1,0 +1,32 @@
+"""Folders and small files that a run writes."""
+
+import json
+import os
+import tempfile
+
+from slimcompat import errors
+
+
+def check_writable(flag, directory):
+  """Makes `directory`, the value of `flag`, unless it is there.
+
+  Raises:
+    InputError: when nothing can be written to it.
+  """
+  try:
+    os.makedirs(directory, exist_ok=True)
+    with tempfile.TemporaryFile(dir=directory):
+      pass
+  except OSError as error:
+    raise errors.InputError(
+      f'--{flag}={directory} cannot be written to ({error.strerror}); give a directory that can.'
+    ) from error
+
+
+def write_json(path, content):
+  """Writes `content` to `path` as JSON; a reader sees the old file or the new one, whole."""
+  temporary = f'{path}.tmp'
+  with open(temporary, 'w', encoding='utf-8') as file:
+    json.dump(content, file, indent=2)
+    file.write('\n')
+  os.replace(temporary, path)

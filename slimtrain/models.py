@@ -1,0 +1,74 @@
+"""A net on a batch of images, and its losses."""
+
+import dataclasses
+from typing import NamedTuple
+
+from nets import nets_factory
+from slimcompat import tf
+from slimtrain import losses
+from slimtrain import settings as settings_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSettings(settings_lib.Settings):
+  """Model."""
+
+  model_name: str = settings_lib.setting('inception_v3', 'The net.', choices=nets_factory.NETWORKS)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedModelSettings(ModelSettings):
+  """Model."""
+
+  weight_decay: float = settings_lib.setting(
+    0.00004, 'Strength of the L2 regularization of the weights.', lower=0
+  )
+  batch_norm_decay: float | None = settings_lib.setting(
+    None,
+    "Decay of the moving averages of batch normalization. Unset: the net's own, made for"
+    ' hundreds of thousands of steps; about 1 - 10 / steps suits a short run.',
+    lower=0,
+    below=1,
+  )
+  label_smoothing: float = settings_lib.setting(
+    0.0, 'Share of each label that is spread over all classes.', lower=0, below=1
+  )
+
+
+class Model(NamedTuple):
+  """What a net makes of a batch."""
+
+  logits: tf.Tensor  # [batch, classes]
+  end_points: dict  # The net's named activations.
+
+
+def build_model(settings, images, num_classes):
+  """Returns the Model of `images` for evaluation, under ModelSettings `settings`."""
+  network_fn = nets_factory.get_network_fn(settings.model_name, num_classes, is_training=False)
+  return Model(*network_fn(images))
+
+
+def build_trained_model(settings, images, labels, num_classes):
+  """Returns the Model of `images` for training, and collects its losses.
+
+  Args:
+    settings: TrainedModelSettings.
+    images: `[batch, height, width, channels]`.
+    labels: int64 `[batch]`, in `[0, num_classes)`.
+    num_classes: an int.
+  """
+  network_fn = nets_factory.get_network_fn(
+    settings.model_name,
+    num_classes,
+    weight_decay=settings.weight_decay,
+    is_training=True,
+    batch_norm_decay=settings.batch_norm_decay,
+  )
+  model = Model(*network_fn(images))
+  losses.add_softmax_losses(model, labels, settings.label_smoothing)
+  return model
+
+
+def image_size(settings, given=None):
+  """Returns the pixels per side of the net's input: those `given`, else the net's own."""
+  return given or nets_factory.NETWORKS[settings.model_name].image_size

@@ -1,0 +1,242 @@
+"""Frozen dataclasses of settings, and the absl flags made from them.
+
+A settings class stands beside the code that reads it. Each field made by `setting` becomes the
+flag of the same name; a field made by `group` holds another settings object, whose flags stand
+under a heading of their own in `--help`. Library code takes settings objects, so that a test or
+a notebook needs no flags.
+"""
+
+import dataclasses
+import importlib.util
+import operator
+import os
+import sys
+import types
+import typing
+
+from absl import app, flags
+
+from slimcompat import errors, tables
+from slimtrain import console
+
+FLAGS = flags.FLAGS
+
+_BOUNDS = (
+  ('lower', operator.ge, 'at least'),
+  ('above', operator.gt, 'more than'),
+  ('upper', operator.le, 'at most'),
+  ('below', operator.lt, 'less than'),
+)
+
+
+def setting(default, help, **limits):
+  """Returns a dataclass field that becomes a flag.
+
+  Args:
+    default: the value when the flag is not given.
+    help: a sentence for `--help`.
+    **limits: any of `choices` (a table, other names, or a function returning them), `lower` and
+      `upper` (inclusive bounds), `above` and `below` (exclusive ones), and `refused` (why only
+      the default is allowed, as a sentence).
+  """
+  return dataclasses.field(default=default, metadata={'help': help, **limits})
+
+
+def group(settings_class, **defaults):
+  """Returns a field that holds a `settings_class`, made with `defaults` when not given."""
+  return dataclasses.field(default_factory=lambda: settings_class(**defaults))
+
+
+class Settings:
+  """Base of the settings classes: values outside their limits raise InputError when made."""
+
+  def __post_init__(self):
+    check(self)
+
+
+def check(settings):
+  """Raises InputError when a value of `settings` is outside the limits of its field."""
+  for field in dataclasses.fields(settings):
+    value = getattr(settings, field.name)
+    limits = field.metadata
+    if value is None or not limits:
+      continue
+    shown = f'--{field.name}={value}'
+    if 'choices' in limits and value not in (names := _choices(limits)):
+      noun = getattr(names, 'noun', f'value of --{field.name}')
+      raise errors.InputError(f'{shown}: {tables.unknown_name(noun, value, names)}')
+    for limit, is_kept, words in _BOUNDS:
+      if limit in limits and not is_kept(value, limits[limit]):
+        raise errors.InputError(f'{shown} is not allowed; it must be {words} {limits[limit]}.')
+    if 'refused' in limits and value != field.default:
+      raise errors.InputError(f'{shown} is not supported. {limits["refused"]}')
+
+
+def split_names(names):
+  """Returns the parts of a comma-separated string, without blanks; none for None."""
+  return [name.strip() for name in (names or '').split(',') if name.strip()]
+
+
+def _choices(limits):
+  choices = limits['choices']
+  return choices() if callable(choices) else choices
+
+
+def _described_choices(limits):
+  """Yields the names to choose from, each with the settings that its row reads."""
+  choices = _choices(limits)
+  for name in choices:
+    reads = getattr(choices[name], 'reads', ()) if isinstance(choices, tables.Table) else ()
+    yield f'{name} ({", ".join("--" + flag for flag in reads)})' if reads else name
+
+
+def _is_setting(field):
+  return 'help' in field.metadata
+
+
+def _groups(settings, seen=None):
+  """Yields (heading, settings object) for `settings` and the groups within it."""
+  yield (type(settings).__doc__ or type(settings).__name__).splitlines()[0].rstrip('.'), settings
+  for field in dataclasses.fields(settings):
+    if not _is_setting(field):
+      yield from _groups(getattr(settings, field.name))
+
+
+def _help(field):
+  """Returns the flag's help with its limits, as they are now: a plugin may have added choices."""
+  limits = field.metadata
+  words = [limits['help']]
+  if 'choices' in limits:
+    words.append(f'One of: {", ".join(_described_choices(limits))}.')
+  bounds = [f'{words} {limits[limit]}' for limit, _, words in _BOUNDS if limit in limits]
+  if bounds:
+    words.append(f'Must be {" and ".join(bounds)}.')
+  if 'refused' in limits:
+    words.append(f'Not supported: {limits["refused"]}')
+  return ' '.join(words)
+
+
+_FLAG_MAKERS = {
+  bool: lambda *args, **kwargs: flags.DEFINE_flag(flags.BooleanFlag(*args), **kwargs),
+  int: lambda *args, **kwargs: flags.DEFINE(flags.IntegerParser(), *args, **kwargs),
+  float: lambda *args, **kwargs: flags.DEFINE(flags.FloatParser(), *args, **kwargs),
+  str: lambda *args, **kwargs: flags.DEFINE(
+    flags.ArgumentParser(), *args, serializer=flags.ArgumentSerializer(), **kwargs
+  ),
+}
+
+
+def _value_type(settings_class, name):
+  """Returns the type of a field's value other than None."""
+  annotation = typing.get_type_hints(settings_class)[name]
+  if isinstance(annotation, types.UnionType):
+    return next(part for part in typing.get_args(annotation) if part is not types.NoneType)
+  return annotation
+
+
+def define_flags(defaults):
+  """Defines a flag for every field of the settings object `defaults` and of its groups."""
+  for heading, settings in _groups(defaults):
+    for field in filter(_is_setting, dataclasses.fields(settings)):
+      make = _FLAG_MAKERS[_value_type(type(settings), field.name)]
+      make(field.name, getattr(settings, field.name), _help(field), module_name=heading)
+
+
+def from_flags(settings_class, flag_values=FLAGS):
+  """Returns a `settings_class` with the values of the parsed flags. Raises InputError."""
+  values = {}
+  for field in dataclasses.fields(settings_class):
+    if _is_setting(field):
+      values[field.name] = flag_values[field.name].value
+    else:
+      values[field.name] = from_flags(type(field.default_factory()), flag_values)
+  settings = settings_class(**values)
+  check(settings)
+  return settings
+
+
+def import_plugin(path):
+  """Runs the Python file `path`, which may register nets, datasets and other rows.
+
+  Raises:
+    InputError: when there is no such file, or it raises.
+  """
+  if not os.path.isfile(path):
+    raise errors.InputError(f'--plugin={path}: there is no such file. Give the path of a .py file.')
+  name = os.path.splitext(os.path.basename(path))[0]
+  spec = importlib.util.spec_from_file_location(name, path)
+  if spec is None:
+    raise errors.InputError(f'--plugin={path} is not a Python file; its name must end in .py.')
+  module = importlib.util.module_from_spec(spec)
+  # What the plugin defines can then be imported by name, and it can import its neighbours.
+  sys.modules[name] = module
+  sys.path.append(os.path.dirname(os.path.abspath(path)))
+  try:
+    spec.loader.exec_module(module)
+  except Exception as error:
+    raise errors.InputError(
+      f'--plugin={path} could not be imported: {type(error).__name__}: {error}'
+    ) from error
+
+
+def run(defaults, action):
+  """Runs a script: defines the flags of `defaults`, parses the command line, calls `action`.
+
+  Args:
+    defaults: the script's settings object, with its default values.
+    action: a function of the settings object that the flags gave.
+
+  Exits with 0, or with 1 after one sentence on the standard error when the input is at fault.
+  """
+  define_flags(defaults)
+  flags.DEFINE(
+    flags.ArgumentParser(),
+    'plugin',
+    None,
+    'Python files, separated by commas, that register nets, datasets, preprocessings or other'
+    ' rows before anything is looked up.',
+    module_name=next(_groups(defaults))[0],
+  )
+
+  def main(argv):
+    try:
+      if len(argv) > 1:
+        raise errors.InputError(f'{argv[1]!r} is not a flag; flags look like --name=value.')
+      for path in split_names(FLAGS.plugin):
+        import_plugin(path)
+      action(from_flags(type(defaults)))
+    except errors.InputError as error:
+      fail(error)
+
+  def fail(error):
+    sys.stdout.flush()
+    sys.stderr.write(f'{os.path.basename(sys.argv[0])}: error: {error}\n')
+    sys.exit(1)
+
+  def parse(argv):
+    try:
+      if any(word in ('--help', '-help', '-h', '-?') for word in argv[1:]):
+        _print_help(defaults, argv)
+        sys.exit(0)
+      return FLAGS(argv)
+    except (flags.Error, errors.InputError) as error:
+      fail(error)
+
+  console.start()
+  app.run(main, flags_parser=parse)
+
+
+def _print_help(defaults, argv):
+  """Writes the script's purpose and all its flags, by group, to the standard output."""
+  plugins = flags.FlagValues()
+  flags.DEFINE_string('plugin', None, '', flag_values=plugins)
+  plugins([argv[0], *(word for word in argv[1:] if word.lstrip('-').startswith('plugin='))])
+  for path in split_names(plugins.plugin):
+    import_plugin(path)
+  write = sys.stdout.write
+  write(f'{(sys.modules["__main__"].__doc__ or "").strip()}\n')
+  for heading, settings in _groups(defaults):
+    for field in filter(_is_setting, dataclasses.fields(settings)):
+      FLAGS[field.name].help = _help(field)
+    write(f'{FLAGS.module_help(heading)}\n')
+  write('\nMore flags, of absl: --helpfull. Flags may stand in a file: --flagfile=FILE.\n')
