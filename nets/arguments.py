@@ -1,6 +1,6 @@
 """Checks of what a net is called with, so that a mistake is one sentence and not a failed op."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from slimcompat import errors, tables, tf
 
@@ -48,8 +48,7 @@ def check_positive(name: str, value: float):
     raise errors.InputError(f'{name} is {value}; it must be greater than 0, such as 1.0 or 0.25.')
 
 
-def check_choice(name: str, value, choices: Iterable):
+def check_choice(name: str, value, choices: Collection):
   """Raises InputError unless the argument `name` has one of the `choices` as its `value`."""
-  choices = [str(choice) for choice in choices]
-  if str(value) not in choices:
-    raise errors.InputError(tables.unknown_name(name, value, choices))
+  if value not in choices:
+    raise errors.InputError(tables.unknown_name(name, value, map(str, choices)))

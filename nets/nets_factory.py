@@ -14,7 +14,7 @@ import functools
 import inspect
 from collections.abc import Callable
 
-from nets import cifarnet, lenet
+from nets import cifarnet, lenet, mobilenet_v1, resnet_v1, vgg
 from slimcompat import errors, slim, tables
 
 
@@ -40,7 +40,7 @@ class Network:
   function: Callable
   arg_scope: Callable  # arg_scope(weight_decay=) -> the scope to build the function under.
   preprocessing: str = 'inception'  # A row of preprocessing_factory.PREPROCESSINGS.
-  paper: str = ''  # Authors, title, year, URL.
+  paper: str = ''  # Authors, year, URL.
   # Variable scopes whose shapes depend on the number of classes, for fine-tuning to leave out.
   classifier_scopes: tuple[str, ...] = ()
   checkpoints: tuple[Checkpoint, ...] = ()
@@ -67,6 +67,24 @@ class Network:
     return 'batch_norm_decay' in inspect.signature(self.arg_scope).parameters
 
 
+_MODELS_URL = 'http://download.tensorflow.org/models'
+_VGG = {
+  'arg_scope': vgg.vgg_arg_scope,
+  'preprocessing': 'vgg',
+  'paper': 'K. Simonyan and A. Zisserman, 2014, https://arxiv.org/abs/1409.1556',
+}
+_RESNET_V1 = {
+  'arg_scope': resnet_v1.resnet_arg_scope,
+  'preprocessing': 'vgg',
+  'paper': 'K. He, X. Zhang, S. Ren and J. Sun, 2015, https://arxiv.org/abs/1512.03385',
+}
+_MOBILENET_V1 = {
+  'arg_scope': mobilenet_v1.mobilenet_v1_arg_scope,
+  'preprocessing': 'inception',
+  'paper': 'A. G. Howard et al., 2017, https://arxiv.org/abs/1704.04861',
+  'classifier_scopes': ('MobilenetV1/Logits',),
+}
+
 NETWORKS = tables.Table(
   'net',
   [
@@ -75,18 +93,133 @@ NETWORKS = tables.Table(
       cifarnet.cifarnet,
       cifarnet.cifarnet_arg_scope,
       preprocessing='cifarnet',
-      paper='A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009,'
-      ' https://www.cs.toronto.edu/~kriz/learning-features-2009-TR.pdf',
+      paper='A. Krizhevsky, 2009, https://www.cs.toronto.edu/~kriz/learning-features-2009-TR.pdf',
       classifier_scopes=('CifarNet/logits',),
+    ),
+    Network('vgg_a', vgg.vgg_a, **_VGG, classifier_scopes=('vgg_a/fc8',)),
+    Network(
+      'vgg_16',
+      vgg.vgg_16,
+      **_VGG,
+      classifier_scopes=('vgg_16/fc8',),
+      checkpoints=(
+        Checkpoint(
+          'VGG 16', f'{_MODELS_URL}/vgg_16_2016_08_28.tar.gz', 71.5, 89.8, labels_offset=1
+        ),
+      ),
+    ),
+    Network(
+      'vgg_19',
+      vgg.vgg_19,
+      **_VGG,
+      classifier_scopes=('vgg_19/fc8',),
+      checkpoints=(
+        Checkpoint(
+          'VGG 19', f'{_MODELS_URL}/vgg_19_2016_08_28.tar.gz', 71.1, 89.8, labels_offset=1
+        ),
+      ),
     ),
     Network(
       'lenet',
       lenet.lenet,
       lenet.lenet_arg_scope,
       preprocessing='lenet',
-      paper='Y. LeCun, L. Bottou, Y. Bengio and P. Haffner, "Gradient-Based Learning Applied to'
-      ' Document Recognition", 1998, http://yann.lecun.com/exdb/publis/pdf/lecun-98.pdf',
+      paper='Y. LeCun, L. Bottou, Y. Bengio and P. Haffner, 1998,'
+      ' http://yann.lecun.com/exdb/publis/pdf/lecun-98.pdf',
       classifier_scopes=('LeNet/fc4',),
+    ),
+    Network(
+      'resnet_v1_50',
+      resnet_v1.resnet_v1_50,
+      **_RESNET_V1,
+      classifier_scopes=('resnet_v1_50/logits',),
+      checkpoints=(
+        Checkpoint(
+          'ResNet V1 50',
+          f'{_MODELS_URL}/resnet_v1_50_2016_08_28.tar.gz',
+          75.2,
+          92.2,
+          labels_offset=1,
+        ),
+      ),
+    ),
+    Network(
+      'resnet_v1_101',
+      resnet_v1.resnet_v1_101,
+      **_RESNET_V1,
+      classifier_scopes=('resnet_v1_101/logits',),
+      checkpoints=(
+        Checkpoint(
+          'ResNet V1 101',
+          f'{_MODELS_URL}/resnet_v1_101_2016_08_28.tar.gz',
+          76.4,
+          92.9,
+          labels_offset=1,
+        ),
+      ),
+    ),
+    Network(
+      'resnet_v1_152',
+      resnet_v1.resnet_v1_152,
+      **_RESNET_V1,
+      classifier_scopes=('resnet_v1_152/logits',),
+      checkpoints=(
+        Checkpoint(
+          'ResNet V1 152',
+          f'{_MODELS_URL}/resnet_v1_152_2016_08_28.tar.gz',
+          76.8,
+          93.2,
+          labels_offset=1,
+        ),
+      ),
+    ),
+    Network(
+      'resnet_v1_200',
+      resnet_v1.resnet_v1_200,
+      **_RESNET_V1,
+      classifier_scopes=('resnet_v1_200/logits',),
+    ),
+    Network(
+      'mobilenet_v1',
+      mobilenet_v1.mobilenet_v1,
+      **_MOBILENET_V1,
+      checkpoints=(
+        Checkpoint(
+          'MobileNet_v1_1.0_224',
+          f'{_MODELS_URL}/mobilenet_v1_2018_02_22/mobilenet_v1_1.0_224.tgz',
+          70.9,
+          89.9,
+        ),
+      ),
+    ),
+    Network('mobilenet_v1_075', mobilenet_v1.mobilenet_v1_075, **_MOBILENET_V1),
+    Network(
+      'mobilenet_v1_050',
+      mobilenet_v1.mobilenet_v1_050,
+      **_MOBILENET_V1,
+      checkpoints=(
+        Checkpoint(
+          'MobileNet_v1_0.50_160',
+          f'{_MODELS_URL}/mobilenet_v1_2018_02_22/mobilenet_v1_0.5_160.tgz',
+          59.1,
+          81.9,
+          image_size=160,
+        ),
+      ),
+    ),
+    Network(
+      'mobilenet_v1_025',
+      mobilenet_v1.mobilenet_v1_025,
+      **_MOBILENET_V1,
+      checkpoints=(
+        Checkpoint(
+          'MobileNet_v1_0.25_128',
+          f'{_MODELS_URL}/mobilenet_v1_2018_02_22/mobilenet_v1_0.25_128.tgz',
+          41.5,
+          66.3,
+          image_size=128,
+        ),
+      ),
     ),
   ],
 )

@@ -3,6 +3,8 @@
 A new net is tested by its row in NETWORKS and its golden; nothing is added here.
 """
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -85,4 +87,4 @@ def test_classifier_scopes(reference):
     for scope in reference.network.classifier_scopes
   }
   assert all(in_scope.values())
-  assert sorted(names) == sorted(sum(in_scope.values(), []))
+  assert sorted(names) == sorted(itertools.chain(*in_scope.values()))
