@@ -14,7 +14,7 @@ import functools
 import inspect
 from collections.abc import Callable
 
-from nets import cifarnet, lenet, mobilenet_v1, resnet_v1, vgg
+from nets import alexnet, cifarnet, lenet, mobilenet_v1, overfeat, resnet_v1, resnet_v2, vgg
 from slimcompat import errors, slim, tables
 
 
@@ -78,6 +78,11 @@ _RESNET_V1 = {
   'preprocessing': 'vgg',
   'paper': 'K. He, X. Zhang, S. Ren and J. Sun, 2015, https://arxiv.org/abs/1512.03385',
 }
+_RESNET_V2 = {
+  'arg_scope': resnet_v2.resnet_arg_scope,
+  'preprocessing': 'vgg',
+  'paper': 'K. He, X. Zhang, S. Ren and J. Sun, 2016, https://arxiv.org/abs/1603.05027',
+}
 _MOBILENET_V1 = {
   'arg_scope': mobilenet_v1.mobilenet_v1_arg_scope,
   'preprocessing': 'inception',
@@ -89,12 +94,28 @@ NETWORKS = tables.Table(
   'net',
   [
     Network(
+      'alexnet_v2',
+      alexnet.alexnet_v2,
+      alexnet.alexnet_v2_arg_scope,
+      preprocessing='vgg',
+      paper='A. Krizhevsky, 2014, https://arxiv.org/abs/1404.5997',
+      classifier_scopes=('alexnet_v2/fc8',),
+    ),
+    Network(
       'cifarnet',
       cifarnet.cifarnet,
       cifarnet.cifarnet_arg_scope,
       preprocessing='cifarnet',
       paper='A. Krizhevsky, 2009, https://www.cs.toronto.edu/~kriz/learning-features-2009-TR.pdf',
       classifier_scopes=('CifarNet/logits',),
+    ),
+    Network(
+      'overfeat',
+      overfeat.overfeat,
+      overfeat.overfeat_arg_scope,
+      preprocessing='vgg',
+      paper='P. Sermanet et al., 2013, https://arxiv.org/abs/1312.6229',
+      classifier_scopes=('overfeat/fc8',),
     ),
     Network('vgg_a', vgg.vgg_a, **_VGG, classifier_scopes=('vgg_a/fc8',)),
     Network(
@@ -178,6 +199,60 @@ NETWORKS = tables.Table(
       resnet_v1.resnet_v1_200,
       **_RESNET_V1,
       classifier_scopes=('resnet_v1_200/logits',),
+    ),
+    Network(
+      'resnet_v2_50',
+      resnet_v2.resnet_v2_50,
+      **_RESNET_V2,
+      classifier_scopes=('resnet_v2_50/logits',),
+      checkpoints=(
+        Checkpoint(
+          'ResNet V2 50',
+          f'{_MODELS_URL}/resnet_v2_50_2017_04_14.tar.gz',
+          75.6,
+          92.8,
+          image_size=299,
+          preprocessing='inception',
+        ),
+      ),
+    ),
+    Network(
+      'resnet_v2_101',
+      resnet_v2.resnet_v2_101,
+      **_RESNET_V2,
+      classifier_scopes=('resnet_v2_101/logits',),
+      checkpoints=(
+        Checkpoint(
+          'ResNet V2 101',
+          f'{_MODELS_URL}/resnet_v2_101_2017_04_14.tar.gz',
+          77.0,
+          93.7,
+          image_size=299,
+          preprocessing='inception',
+        ),
+      ),
+    ),
+    Network(
+      'resnet_v2_152',
+      resnet_v2.resnet_v2_152,
+      **_RESNET_V2,
+      classifier_scopes=('resnet_v2_152/logits',),
+      checkpoints=(
+        Checkpoint(
+          'ResNet V2 152',
+          f'{_MODELS_URL}/resnet_v2_152_2017_04_14.tar.gz',
+          77.8,
+          94.1,
+          image_size=299,
+          preprocessing='inception',
+        ),
+      ),
+    ),
+    Network(
+      'resnet_v2_200',
+      resnet_v2.resnet_v2_200,
+      **_RESNET_V2,
+      classifier_scopes=('resnet_v2_200/logits',),
     ),
     Network(
       'mobilenet_v1',

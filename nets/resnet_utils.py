@@ -29,6 +29,23 @@ class Block(NamedTuple):
   args: Sequence[dict]  # The arguments of each unit, a 'stride' among them.
 
 
+def bottleneck_block(
+  scope: str, unit_fn: Callable, base_depth: int, num_units: int, stride: int
+) -> Block:
+  """Returns a block of `num_units` bottleneck units, the last one with the `stride`.
+
+  Args:
+    scope: the variable scope.
+    unit_fn: the version's bottleneck unit.
+    base_depth: the number of channels in the bottlenecks, a quarter of the output's.
+    num_units: how many units.
+    stride: of the block as a whole.
+  """
+  depths = {'depth': base_depth * 4, 'depth_bottleneck': base_depth}
+  strides = [1] * (num_units - 1) + [stride]
+  return Block(scope, unit_fn, [{**depths, 'stride': each} for each in strides])
+
+
 def make_blocks(
   num_layers: int,
   block_fn: Callable,
@@ -180,6 +197,75 @@ def classify(
       net = end_points[f'{scope}/spatial_squeeze'] = heads.squeeze(net, 'SpatialSqueeze')
     end_points['predictions'] = slim.softmax(net, scope='predictions')
   return net, end_points
+
+
+def residual_net(
+  inputs: tf.Tensor,
+  blocks: Sequence[Block],
+  unit_fn: Callable,
+  default_name: str,
+  preactivated: bool,
+  num_classes: int | None,
+  is_training: bool | tf.Tensor | None,
+  global_pool: bool,
+  output_stride: int | None,
+  include_root_block: bool,
+  spatial_squeeze: bool,
+  reuse: bool | None,
+  scope: str | None,
+  store_non_strided_activations: bool = False,
+) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+  """Returns the logits or features of a net of `blocks`, and its end points by name.
+
+  The frame of both versions, whose functions explain the arguments that are not here.
+
+  Args:
+    inputs: the images, `[batch, height, width, channels]`.
+    blocks: the units to stack.
+    unit_fn: what the blocks consist of; its outputs become end points.
+    default_name: the variable scope where `scope` is None, made unique.
+    preactivated: whether units normalize and activate their input, and so the first convolution
+      does neither and the last block is followed by both.
+    num_classes: the number of logits; 0 or None returns the features instead.
+    is_training: whether batch norm uses and averages the batch's statistics; None leaves it to
+      the arg scope.
+    global_pool: whether the features are averaged over all positions.
+    output_stride: the ratio of the images' size to that of the features.
+    include_root_block: whether the net starts with the 7x7 convolution and the pooling.
+    spatial_squeeze: whether the logits lose their height and width of 1.
+    reuse: whether to use the variables that the scope has already.
+    scope: the variable scope.
+    store_non_strided_activations: whether the end points of the blocks are those before the
+      stride of the last unit.
+
+  Raises:
+    InputError: when the images have another rank, the net has no such `output_stride`, or there
+      is more than one position of logits to squeeze.
+  """
+  arguments.check_images(inputs)
+  with tf.variable_scope(scope, default_name, [inputs], reuse=reuse) as sc:
+    collection = sc.original_name_scope + '_end_points'
+    training = {} if is_training is None else {'is_training': is_training}
+    plain = {'activation_fn': None, 'normalizer_fn': None} if preactivated else {}
+    with (
+      slim.arg_scope(
+        [slim.conv2d, unit_fn, stack_blocks_dense],
+        outputs_collections=collection,
+      ),
+      slim.arg_scope([slim.batch_norm], **training),
+    ):
+      net = inputs
+      if include_root_block:
+        with slim.arg_scope([slim.conv2d], **plain):
+          net = root(net)
+        if output_stride is not None:
+          check_output_stride(output_stride, blocks, ROOT_STRIDE)
+          output_stride //= ROOT_STRIDE
+      net = stack_blocks_dense(net, blocks, output_stride, store_non_strided_activations)
+      if preactivated:
+        net = slim.batch_norm(net, activation_fn=tf.nn.relu, scope='postnorm')
+      net, head_end_points = classify(net, num_classes, global_pool, spatial_squeeze)
+    return net, {**slim.utils.convert_collection_to_dict(collection), **head_end_points}
 
 
 def resnet_arg_scope(
