@@ -4,15 +4,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 TRAIN_DIR="${TRAIN_DIR:-/tmp/slimtrain/lenet_on_digits}"
-PYTHON="${PYTHON:-python}"
 STEPS="${STEPS:-600}"
-
-run() {
-  printf '\n$'
-  printf ' %q' "$@"
-  printf '\n'
-  "$@"
-}
+source scripts/run.sh
 
 run "$PYTHON" train_image_classifier.py \
   --dataset_name=digits \

@@ -50,7 +50,9 @@ class RestorePlan(NamedTuple):
 
 
 def find(path):
-  """Returns the checkpoint at `path`: a checkpoint's prefix, V1 or V2, or a directory's newest.
+  """Returns the checkpoint at `path`, as the prefix of its files, or the newest in a directory.
+
+  It may have the format V1 or V2; the path of one of its files, such as `.index`, will do.
 
   Raises:
     InputError: when there is none.
@@ -60,18 +62,15 @@ def find(path):
     if checkpoint is None:
       raise errors.InputError(
         f'The directory {path} holds no checkpoint. Give the path that a run wrote to, or the'
-        ' path of a checkpoint without its .index or .data ending.'
+        ' path of a checkpoint.'
       )
     return checkpoint
-  if not tf.train.checkpoint_exists(path):
-    without_ending = re.sub(r'\.(index|meta|data-\d+-of-\d+)$', '', path)
-    hint = (
-      f' Leave the ending out: {without_ending}.'
-      if without_ending != path
-      else ' Give a directory with checkpoints, or one of them without its .index ending.'
+  checkpoint = re.sub(r'\.(index|meta|data-\d+-of-\d+)$', '', path)
+  if not tf.train.checkpoint_exists(checkpoint):
+    raise errors.InputError(
+      f'There is no checkpoint {path}. Give a directory with checkpoints, or the path of one.'
     )
-    raise errors.InputError(f'There is no checkpoint {path}.{hint}')
-  return path
+  return checkpoint
 
 
 def newest(directory):

@@ -151,8 +151,8 @@ def _make_batches(records, data, settings, preprocess, drop_remainder):
     label = tf.reshape(tf.cast(label, tf.int64), []) - settings.labels_offset
     in_range = tf.logical_and(label >= 0, label < data.num_classes)
     complaint = tf.strings.format(
-      _MARK + 'record {} of {} has the label {}, but labels run from '
-      f'{settings.labels_offset} to {data.dataset.num_classes - 1}.',
+      f'{_MARK}Record {{}} (counted from 0) of {{}} has the label {{}}, but labels run from'
+      f' {settings.labels_offset} to {data.dataset.num_classes - 1}.',
       (number, path, label + settings.labels_offset),
     )
     with tf.control_dependencies([tf.debugging.Assert(in_range, [complaint])]):
@@ -182,9 +182,7 @@ def explained_errors(data, settings):
       )
     if sentence is None:
       raise
-    raise errors.InputError(
-      f'{sentence[0].upper()}{sentence[1:]} Mend the file, or convert the data again.'
-    ) from error
+    raise errors.InputError(f'{sentence} Mend the file, or convert the data again.') from error
 
 
 class FirstBatchWatch:

@@ -134,12 +134,18 @@ def _value_type(settings_class, name):
   return annotation
 
 
-def define_flags(defaults):
+def define_flags(defaults, flag_values=FLAGS):
   """Defines a flag for every field of the settings object `defaults` and of its groups."""
   for heading, settings in _groups(defaults):
     for field in filter(_is_setting, dataclasses.fields(settings)):
       make = _FLAG_MAKERS[_value_type(type(settings), field.name)]
-      make(field.name, getattr(settings, field.name), _help(field), module_name=heading)
+      make(
+        field.name,
+        getattr(settings, field.name),
+        _help(field),
+        flag_values=flag_values,
+        module_name=heading,
+      )
 
 
 def from_flags(settings_class, flag_values=FLAGS):

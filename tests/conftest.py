@@ -10,6 +10,7 @@ if str(ROOT) not in sys.path:
   sys.path.insert(0, str(ROOT))
 
 from slimcompat import tf  # noqa: E402
+from tests import shapes  # noqa: E402
 
 GOLDENS = ROOT / 'tests' / 'goldens'
 
@@ -38,3 +39,11 @@ def graph():
 def goldens():
   """The folder of reference values."""
   return GOLDENS
+
+
+@pytest.fixture(scope='session')
+def shapes_dir(tmp_path_factory):
+  """A folder with 20 JPEGs of 64x64 pixels in each of 3 class folders."""
+  folder = tmp_path_factory.mktemp('shapes') / 'shapes'
+  shapes.write(folder)
+  return folder

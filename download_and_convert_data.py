@@ -1,0 +1,17 @@
+"""Converts a dataset, or a folder of images, to TFRecords.
+
+python download_and_convert_data.py --image_dir=flower_photos --dataset_dir=/tmp/flowers
+"""
+
+from datasets import conversion
+from slimtrain import console, settings
+
+
+def convert(conversion_settings):
+  """Converts as ConversionSettings say, and tells what was written."""
+  info = conversion.convert(conversion_settings)
+  console.say(conversion.report(info, conversion_settings))
+
+
+if __name__ == '__main__':
+  settings.run(conversion.ConversionSettings(), convert)

@@ -1,0 +1,262 @@
+"""Whole runs of training on the digits, small enough to take seconds."""
+
+import dataclasses
+import logging
+import os
+import re
+
+import numpy as np
+import pytest
+
+from slimcompat import errors, slim, tf
+from slimtrain import checkpoints, deployment, inputs, learning_rates, models, optimizers, training
+
+
+def make_settings(train_dir, **changes):
+  """Returns settings for LeNet on digits; `changes` go to the group that has the field."""
+  settings = training.TrainingSettings(
+    train_dir=str(train_dir),
+    max_number_of_steps=4,
+    log_every_n_steps=2,
+    model=models.TrainedModelSettings(model_name='lenet'),
+    data=inputs.DataSettings(dataset_name='digits', batch_size=20),
+    optimizer=optimizers.OptimizerSettings(optimizer='momentum'),
+  )
+  for name, value in changes.items():
+    if hasattr(settings, name):
+      settings = dataclasses.replace(settings, **{name: value})
+      continue
+    (group,) = (
+      field.name
+      for field in dataclasses.fields(settings)
+      if hasattr(getattr(settings, field.name), name)
+    )
+    changed = dataclasses.replace(getattr(settings, group), **{name: value})
+    settings = dataclasses.replace(settings, **{group: changed})
+  return settings
+
+
+def train(train_dir, **changes):
+  return training.train(make_settings(train_dir, **changes))
+
+
+def saved(train_dir):
+  """Returns {name: value} of the newest checkpoint."""
+  reader = tf.train.NewCheckpointReader(checkpoints.find(str(train_dir)))
+  return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+
+
+def summaries(train_dir):
+  """Returns {tag: last value} of all event files, histograms as None."""
+  values = {}
+  for name in sorted(os.listdir(train_dir)):
+    if 'tfevents' in name:
+      for event in tf.train.summary_iterator(os.path.join(train_dir, name)):
+        for value in event.summary.value:
+          values[value.tag] = value.simple_value if value.HasField('simple_value') else None
+  return values
+
+
+@pytest.fixture(autouse=True)
+def lines(caplog):
+  """The lines that a run says."""
+  caplog.set_level(logging.INFO, logger='slimtrain')
+  return lambda: [record.message for record in caplog.records if record.name == 'slimtrain']
+
+
+def test_a_run_trains_logs_saves_and_resumes(tmp_path, lines):
+  loss = train(tmp_path)
+  assert np.isfinite(loss)
+  steps = [line for line in lines() if line.startswith('global step')]
+  assert [int(line.split()[2].rstrip(':')) for line in steps] == [1, 2, 4]
+  for line in steps:
+    assert re.match(r'global step \d+: loss = \d+\.\d{4} \(\d+\.\d{3} sec/step\)', line)
+  assert saved(tmp_path)['global_step'] == 4
+  assert lines()[-1] == f'Finished: {tmp_path}/model.ckpt-4'
+
+  before = saved(tmp_path)
+  train(tmp_path, max_number_of_steps=6)
+  after = saved(tmp_path)
+  assert after['global_step'] == 6
+  assert set(after) == set(before)
+  assert f'Continuing {tmp_path}/model.ckpt-4 at step 4.' in lines()
+
+  assert train(tmp_path, max_number_of_steps=6) is None
+  assert 'nothing is left to do' in lines()[-1]
+
+
+def test_the_loss_falls(tmp_path, lines):
+  train(tmp_path, max_number_of_steps=60, log_every_n_steps=10)
+  losses = [float(line.split('loss = ')[1].split()[0]) for line in lines() if 'loss = ' in line]
+  assert losses[-1] < losses[0] / 4
+
+
+def test_summaries_have_slims_tags(tmp_path):
+  # Every step later than a second after the last summaries has some.
+  train(tmp_path, save_summaries_secs=1, max_number_of_steps=150)
+  values = summaries(tmp_path)
+  assert {
+    'losses/softmax_cross_entropy_loss/value',
+    'Losses/clone_loss',
+    'Losses/regularization_loss',
+    'total_loss',
+    'learning_rate',
+    'accuracy',
+    'images_per_sec',
+    'activations/conv1',
+    'sparsity/conv1',
+    'LeNet/conv1/weights',
+  } <= set(values)
+  assert 0 <= values['accuracy'] <= 1
+  assert values['learning_rate'] == pytest.approx(0.01)
+  assert values['images_per_sec'] > 0
+
+
+def test_no_queue_runner_in_the_graph(tmp_path):
+  settings = make_settings(tmp_path)
+  training.build_train_step(settings, inputs.load_data(settings.data))
+  assert not tf.get_collection(tf.GraphKeys.QUEUE_RUNNERS)
+
+
+@pytest.mark.parametrize('optimizer', optimizers.OPTIMIZERS)
+def test_every_optimizer_trains(tmp_path, optimizer):
+  assert np.isfinite(train(tmp_path, optimizer=optimizer, max_number_of_steps=2))
+
+
+@pytest.mark.parametrize('schedule', learning_rates.SCHEDULES)
+def test_every_schedule_trains(tmp_path, schedule):
+  loss = train(
+    tmp_path, learning_rate_decay_type=schedule, warmup_epochs=0.1, max_number_of_steps=2
+  )
+  assert np.isfinite(loss)
+
+
+def test_moving_averages_are_kept_and_lag_behind(tmp_path):
+  train(tmp_path, moving_average_decay=0.9, max_number_of_steps=5)
+  values = saved(tmp_path)
+  averages = [name for name in values if name.endswith('/ExponentialMovingAverage')]
+  assert len(averages) == 8
+  for name in averages:
+    raw = values[name.removesuffix('/ExponentialMovingAverage')]
+    assert values[name].shape == raw.shape
+    assert np.any(values[name] != raw)
+
+
+def test_moving_averages_follow_the_updated_weights(tmp_path):
+  # The decay at step n is at most (1 + n) / (10 + n), after the step was counted.
+  train(tmp_path, moving_average_decay=0.9, max_number_of_steps=1)
+  first = saved(tmp_path)
+  train(tmp_path, moving_average_decay=0.9, max_number_of_steps=2)
+  second = saved(tmp_path)
+  name = 'LeNet/fc4/biases'
+  average = f'{name}/ExponentialMovingAverage'
+  decay = min(0.9, 3 / 12)
+  expected = decay * first[average] + (1 - decay) * second[name]
+  np.testing.assert_allclose(second[average], expected, rtol=1e-5, atol=1e-8)
+
+
+def test_only_the_trainable_scopes_change(tmp_path):
+  train(tmp_path / 'whole', max_number_of_steps=1)
+  train(
+    tmp_path / 'part',
+    checkpoint_path=str(tmp_path / 'whole'),
+    trainable_scopes='LeNet/fc4',
+    max_number_of_steps=2,
+  )
+  whole, part = saved(tmp_path / 'whole'), saved(tmp_path / 'part')
+  for name in (name for name in whole if name.startswith('LeNet') and 'Momentum' not in name):
+    assert np.array_equal(whole[name], part[name]) == (not name.startswith('LeNet/fc4')), name
+
+
+def test_fine_tuning_starts_from_the_weights_at_step_0(tmp_path, lines):
+  train(tmp_path / 'first', max_number_of_steps=3)
+  train(
+    tmp_path / 'second',
+    checkpoint_path=str(tmp_path / 'first'),
+    learning_rate=1e-12,
+    max_number_of_steps=1,
+  )
+  first, second = saved(tmp_path / 'first'), saved(tmp_path / 'second')
+  assert second['global_step'] == 1
+  np.testing.assert_allclose(
+    second['LeNet/fc3/weights'], first['LeNet/fc3/weights'], atol=1e-6, rtol=0
+  )
+  assert '      8 restored, first LeNet/conv1/weights' in lines()
+
+
+def test_batch_norm_is_updated_with_the_step(tmp_path, shapes_dir):
+  settings = make_settings(
+    tmp_path, model_name='mobilenet_v1_025', train_image_size=32, batch_norm_decay=0.5
+  )
+  training.train(settings)
+  means = [value for name, value in saved(tmp_path).items() if name.endswith('moving_mean')]
+  assert len(means) == 27
+  assert all(np.any(mean != 0) for mean in means)
+
+
+def test_several_clones_train_on_a_machine_without_gpus(tmp_path):
+  assert np.isfinite(train(tmp_path, num_clones=2))
+  # The names in the checkpoint are those of a run with one clone.
+  train(tmp_path, num_clones=1, max_number_of_steps=5)
+  assert saved(tmp_path)['global_step'] == 5
+
+
+def test_first_clone_takes_batches_like_the_others(tmp_path):
+  settings = make_settings(tmp_path, num_clones=2, batch_size=10)
+  step = training.build_train_step(settings, inputs.load_data(settings.data))
+  assert step.batch_size == 20
+
+
+def test_the_newest_checkpoints_are_kept(tmp_path):
+  tf.get_variable('x', [1])
+  definition = checkpoints.make_saver().as_saver_def()
+  assert definition.max_to_keep == 5
+  assert definition.keep_checkpoint_every_n_hours == 1.0
+  assert definition.version == tf.train.SaverDef.V2
+
+
+@pytest.mark.parametrize(
+  ('changes', 'sentence'),
+  [
+    ({'train_dir': '/dev/null/run'}, '--train_dir=/dev/null/run cannot be written to'),
+    ({'dataset_split_name': 'tset'}, 'test'),
+    ({'labels_offset': 9}, '--labels_offset=9 leaves 1 of the 10 classes'),
+    ({'labels_offset': 1}, 'has the label 0'),
+    ({'checkpoint_path': '/nowhere/model.ckpt-1'}, 'no checkpoint /nowhere/model.ckpt-1'),
+    ({'trainable_scopes': 'LeNet/fc5'}, 'no scope'),
+  ],
+  ids=lambda value: next(iter(value)) if isinstance(value, dict) else '',
+)
+def test_refuses_before_a_session_starts(tmp_path, monkeypatch, changes, sentence):
+  def no_session(*args, **kwargs):
+    raise AssertionError('a session was started')
+
+  monkeypatch.setattr(slim.learning, 'train', no_session)
+  with pytest.raises(errors.InputError) as error:
+    train(tmp_path, **changes)
+  assert sentence in str(error.value)
+
+
+def test_a_run_of_another_net_is_not_continued(tmp_path):
+  train(tmp_path)
+  with pytest.raises(errors.InputError, match='of another net'):
+    train(tmp_path, model_name='cifarnet', max_number_of_steps=9)
+
+
+def test_a_run_with_another_optimizer_is_not_continued(tmp_path):
+  train(tmp_path)
+  with pytest.raises(errors.InputError, match='cannot be continued: it lacks'):
+    train(tmp_path, optimizer='adam', max_number_of_steps=9)
+
+
+def test_session_config_reaches_the_session(tmp_path, monkeypatch):
+  seen = []
+  original = slim.learning.train
+
+  def spy(*args, **kwargs):
+    seen.append(kwargs['session_config'])
+    return original(*args, **kwargs)
+
+  monkeypatch.setattr(slim.learning, 'train', spy)
+  train(tmp_path, gpu_memory_fraction=0.5)
+  assert seen == [deployment.session_config(deployment.SessionSettings(gpu_memory_fraction=0.5))]

@@ -1,0 +1,65 @@
+"""The README's commands run, and its scripts are there."""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+README = (ROOT / 'README.md').read_text()
+BLOCKS = re.findall(r'```sh\n(.*?)```', README, re.DOTALL)
+
+
+def test_every_command_stands_in_a_block_or_is_one_of_the_two():
+  outside = re.sub(r'```sh\n.*?```', '', README, flags=re.DOTALL)
+  commands = set(re.findall(r'(?:\./|python )\w+\.\w+', outside))
+  assert commands == {'./quickstart.sh', './run_tests.sh'}
+  assert len(BLOCKS) == 3
+
+
+def test_commands_run_in_order(tmp_path, shapes_dir):
+  # As written, but for the number of steps.
+  script = re.sub(r'--max_number_of_steps=\d+', '--max_number_of_steps=2', '\n'.join(BLOCKS))
+  finished = subprocess.run(  # noqa: S603
+    ['/bin/bash', '-euo', 'pipefail', '-c', script],
+    cwd=ROOT,
+    env={
+      **os.environ,
+      'PATH': f'{pathlib.Path(sys.executable).parent}:{os.environ["PATH"]}',
+      'IMAGE_DIR': str(shapes_dir),
+      'DATA_DIR': str(tmp_path / 'data'),
+      'TRAIN_DIR': str(tmp_path / 'run'),
+    },
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert finished.returncode == 0, finished.stderr
+  assert re.search(r'^eval/Accuracy\[', finished.stdout, re.MULTILINE)
+  assert '    137 restored' in finished.stdout
+
+
+@pytest.mark.parametrize('script', sorted((ROOT / 'scripts').glob('*_on_*.sh')), ids=lambda p: p.stem)
+def test_experiment_runs(script, tmp_path, shapes_dir):
+  checkpoint = ROOT / 'tests' / 'goldens' / 'checkpoints' / 'mobilenet_v1_025_v2'
+  finished = subprocess.run(  # noqa: S603
+    [str(script)],
+    cwd=tmp_path,
+    env={
+      **os.environ,
+      'PYTHON': sys.executable,
+      'IMAGE_DIR': str(shapes_dir),
+      'CHECKPOINT_PATH': str(checkpoint),
+      'DATA_DIR': str(tmp_path / 'data'),
+      'TRAIN_DIR': str(tmp_path / 'run'),
+      'STEPS': '2',
+    },
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert finished.returncode == 0, finished.stderr
+  assert (tmp_path / 'run' / 'eval' / 'eval.json').is_file()
