@@ -1,0 +1,137 @@
+"""dataset_info.json: what a converted directory holds.
+
+It is written last, so a directory without it was not made by our converters, or not finished.
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+
+from datasets import user_files
+from slimcompat import errors, tf
+
+FILE_NAME = 'dataset_info.json'
+_FORMAT_VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+  """One TFRecord file."""
+
+  file_name: str  # Within the directory.
+  num_records: int
+  num_bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+  """The shards of one split, in order."""
+
+  shards: tuple[Shard, ...]
+  class_counts: tuple[int, ...]  # Examples by label.
+
+  @property
+  def num_examples(self) -> int:
+    return sum(shard.num_records for shard in self.shards)
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetInfo:
+  """A converted dataset."""
+
+  name: str  # What its file names start with.
+  class_names: tuple[str, ...]  # By label.
+  channels: int  # Of the images as they are meant to be decoded: 1 when all are gray, else 3.
+  image_formats: tuple[str, ...]  # The values of image/format that occur.
+  keys: tuple[str, ...]  # Of a record.
+  splits: Mapping[str, Split]
+
+  @property
+  def num_classes(self) -> int:
+    return len(self.class_names)
+
+
+def write(info: DatasetInfo, dataset_dir: str):
+  """Writes `info` into the directory, atomically: this is what declares it finished."""
+  content = {'format_version': _FORMAT_VERSION, **dataclasses.asdict(info)}
+  text = json.dumps(content, indent=2, ensure_ascii=False)
+  user_files.write_atomically(os.path.join(dataset_dir, FILE_NAME), text + '\n')
+
+
+def read(dataset_dir: str) -> DatasetInfo | None:
+  """Returns what `write` wrote, or None when the directory has none.
+
+  Raises:
+    InputError: when the file is damaged.
+  """
+  path = os.path.join(dataset_dir, FILE_NAME)
+  if not tf.io.gfile.exists(path):
+    return None
+  with tf.io.gfile.GFile(path, 'rb') as file:
+    content = file.read()
+  try:
+    return _parse(json.loads(content))
+  except (ValueError, KeyError, TypeError, AttributeError) as error:
+    raise errors.InputError(
+      f'{path} is damaged ({type(error).__name__}: {error}). Restore it, or convert the data again.'
+    ) from error
+
+
+def _parse(content):
+  if content['format_version'] != _FORMAT_VERSION:
+    raise ValueError(f'format_version {content["format_version"]} is not {_FORMAT_VERSION}')
+  info = DatasetInfo(
+    name=_checked(content['name'], str),
+    class_names=_checked_tuple(content['class_names'], str),
+    channels=_checked(content['channels'], int),
+    image_formats=_checked_tuple(content['image_formats'], str),
+    keys=_checked_tuple(content['keys'], str),
+    splits={
+      name: Split(
+        shards=tuple(
+          Shard(
+            _checked(shard['file_name'], str),
+            _checked(shard['num_records'], int),
+            _checked(shard['num_bytes'], int),
+          )
+          for shard in split['shards']
+        ),
+        class_counts=_checked_tuple(split['class_counts'], int),
+      )
+      for name, split in content['splits'].items()
+    },
+  )
+  for name, split in info.splits.items():
+    if sum(split.class_counts) != split.num_examples:
+      raise ValueError(f'the counts of the split {name} do not add up')
+    for shard in split.shards:
+      if os.path.basename(shard.file_name) != shard.file_name:
+        raise ValueError(f'{shard.file_name!r} is not the name of a file in this directory')
+      if shard.num_records < 1:
+        raise ValueError(f'{shard.file_name} has {shard.num_records} records')
+  if info.channels not in (1, 3):
+    raise ValueError(f'channels is {info.channels}')
+  return info
+
+
+def _checked(value, kind):
+  if not isinstance(value, kind):
+    raise TypeError(f'{value!r} is not a value of type {kind.__name__}')
+  return value
+
+
+def _checked_tuple(values, kind):
+  return tuple(_checked(value, kind) for value in _checked(values, list))
+
+
+def damage(shard: Shard, dataset_dir: str) -> str | None:
+  """Returns a sentence when the shard's file is missing or not of its size, else None."""
+  path = os.path.join(dataset_dir, shard.file_name)
+  try:
+    num_bytes = tf.io.gfile.stat(path).length
+  except tf.errors.OpError:
+    return f'The shard {path} is missing, of {shard.num_records} records.'
+  if num_bytes != shard.num_bytes:
+    return f'The shard {path} has {num_bytes} bytes, but was written with {shard.num_bytes}.'
+  return None
