@@ -11,8 +11,8 @@ def global_average(net: tf.Tensor, name: str = 'global_pool') -> tf.Tensor:
 
 
 def reduced_kernel_size(net: tf.Tensor, kernel_size: Sequence[int]) -> list[int]:
-  """Returns `kernel_size`, cut to the height and width of `net` where these are smaller."""
-  sizes = zip(kernel_size, net.shape[1:3].as_list(), strict=True)
+  """Returns `kernel_size`, cut to the size of `net`, frames included, where that is smaller."""
+  sizes = zip(kernel_size, net.shape[1:-1].as_list(), strict=True)
   return [kernel if size is None else min(kernel, size) for kernel, size in sizes]
 
 

@@ -14,7 +14,18 @@ import functools
 import inspect
 from collections.abc import Callable
 
-from nets import alexnet, cifarnet, lenet, mobilenet_v1, overfeat, resnet_v1, resnet_v2, vgg
+from nets import (
+  alexnet,
+  cifarnet,
+  i3d,
+  lenet,
+  mobilenet_v1,
+  overfeat,
+  resnet_v1,
+  resnet_v2,
+  s3dg,
+  vgg,
+)
 from slimcompat import errors, slim, tables
 
 
@@ -139,6 +150,22 @@ NETWORKS = tables.Table(
           'VGG 19', f'{_MODELS_URL}/vgg_19_2016_08_28.tar.gz', 71.1, 89.8, labels_offset=1
         ),
       ),
+    ),
+    Network(
+      'i3d',
+      i3d.i3d,
+      i3d.i3d_arg_scope,
+      paper='J. Carreira and A. Zisserman, 2017, https://arxiv.org/abs/1705.07750',
+      classifier_scopes=('InceptionV1/Logits',),
+      is_video=True,
+    ),
+    Network(
+      's3dg',
+      s3dg.s3dg,
+      s3dg.s3dg_arg_scope,
+      paper='S. Xie, C. Sun, J. Huang, Z. Tu and K. Murphy, 2017, https://arxiv.org/abs/1712.04851',
+      classifier_scopes=('InceptionV1/Logits',),
+      is_video=True,
     ),
     Network(
       'lenet',
