@@ -178,8 +178,6 @@ def get_dataset(
     InputError: for an unknown dataset or split, no directory, or a damaged dataset_info.json.
   """
   row = DATASETS[name]
-  if not dataset_dir:
-    raise errors.InputError(f'The dataset {name!r} needs the directory of its TFRecord files.')
   get_split = row.get_split or functools.partial(_get_split, row)
   try:
     dataset = get_split(split_name, dataset_dir, file_pattern, reader)
@@ -220,6 +218,11 @@ class _CountedDataset(slim.dataset.Dataset):
 
 def _get_split(row, split_name, dataset_dir, file_pattern, reader):
   """Returns a split of a dataset in slim's records, described by `row` and dataset_info.json."""
+  # '', slim's default for exporting, serves where only the number of classes is wanted.
+  if dataset_dir is None or (dataset_dir == '' and row.num_classes is None):
+    raise errors.InputError(
+      f'The dataset {row.name!r} needs the directory of its TFRecord files. {row.how_to_get}'
+    )
   info = dataset_info.read(dataset_dir)
   if not row.file_pattern:
     if info is None:

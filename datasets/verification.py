@@ -66,7 +66,7 @@ def check_records(
   listed = _read_listed(dataset.data_sources)
   paths = list_files(dataset.data_sources)
   allowed = None if num_classes is None else range(labels_offset, num_classes)
-  reader = _Reader(dataset, ['label'])
+  reader = _Reader(dataset)
   counts = {}
   with _Cache(reader.fingerprint) as cache:
     for path in _with_bar(paths, progress):
@@ -93,7 +93,7 @@ def find_bad_record(
   The arguments are those of `check_records`. Returns None when all are well.
   """
   allowed = None if num_classes is None else range(labels_offset, num_classes)
-  reader = _Reader(dataset, ['image', 'label'])
+  reader = _Reader(dataset, with_images=True)
   for path in _with_bar(list_files(dataset.data_sources), progress):
     try:
       reader.read(path, allowed)
@@ -214,15 +214,14 @@ def _is_remote(path):
 class _Reader:
   """Reads files through a dataset's own decoder, in a graph of its own."""
 
-  def __init__(self, dataset, items):
-    """Makes a reader that decodes `items` of each record, of which 'label' is one."""
+  def __init__(self, dataset, with_images=False):
+    """Makes a reader that decodes the label of each record, and maybe the image."""
 
     def summarize(record):
-      decoded = dataset.decoder.decode(record, items)
-      # An image that nobody asks for would not be decoded.
-      with tf.control_dependencies(decoded):
-        label = tf.reshape(tf.cast(decoded[items.index('label')], tf.int64), [])
-        return label, tf.strings.length(record)
+      items = ['label', 'image'] if with_images else ['label']
+      label, *images = dataset.decoder.decode(record, items)
+      label = tf.reshape(tf.cast(label, tf.int64), [])
+      return label, tf.strings.length(record), *map(_first_pixel, images)
 
     with tf.Graph().as_default() as decoding:
       summarize(tf.placeholder(tf.string, []))
@@ -256,7 +255,7 @@ class _Reader:
     with tf.Session(graph=self._graph, config=config) as session:
       session.run(self._initialize)
       try:
-        for batch_labels, payload_bytes in self._read_batches(session, path, 0, _BATCH_SIZE):
+        for batch_labels, payload_bytes, *_ in self._read_batches(session, path, 0, _BATCH_SIZE):
           _check_labels(path, len(labels), batch_labels, allowed)
           labels.extend(batch_labels)
           num_bytes += int(np.sum(payload_bytes + _FRAME_BYTES))
@@ -264,7 +263,7 @@ class _Reader:
         # One by one, what is wrong is the record after the last that could be read.
         number = len(labels)
         try:
-          for batch_labels, _ in self._read_batches(session, path, number, 1):
+          for batch_labels, *_ in self._read_batches(session, path, number, 1):
             _check_labels(path, number, batch_labels, allowed)
             number += 1
         except tf.errors.OpError as error:
@@ -286,6 +285,13 @@ class _Reader:
         yield session.run(self._next)
       except tf.errors.OutOfRangeError:
         return
+
+
+def _first_pixel(image):
+  """Returns a scalar that cannot be known without decoding the image."""
+  # A user's decoder may pass on an animation, of rank 4.
+  image = tf.ensure_shape(image, [None, None, None])
+  return tf.reduce_sum(tf.cast(tf.reshape(image, [-1])[:1], tf.float32))
 
 
 def _check_labels(path, first, labels, allowed):

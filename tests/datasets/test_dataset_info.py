@@ -1,0 +1,100 @@
+"""dataset_info.json says all of it, is written whole or not at all, and is not trusted blindly."""
+
+import json
+import os
+
+import pytest
+
+from datasets import dataset_info
+from slimcompat import errors
+
+INFO = dataset_info.DatasetInfo(
+  name='birds',
+  class_names=('Elster', 'Käuzchen'),
+  channels=3,
+  image_formats=('jpeg', 'png'),
+  keys=('image/class/label', 'image/encoded'),
+  splits={
+    'train': dataset_info.Split(
+      (dataset_info.Shard('a.tfrecord', 2, 100), dataset_info.Shard('b.tfrecord', 1, 50)), (1, 2)
+    ),
+    'test': dataset_info.Split((dataset_info.Shard('c.tfrecord', 1, 70),), (0, 1)),
+  },
+)
+
+
+def test_reads_what_it_wrote(tmp_path):
+  dataset_info.write(INFO, str(tmp_path))
+  assert dataset_info.read(str(tmp_path)) == INFO
+  assert INFO.num_classes == 2
+  assert INFO.splits['train'].num_examples == 3
+
+
+def test_no_file(tmp_path):
+  assert dataset_info.read(str(tmp_path)) is None
+  assert dataset_info.read(str(tmp_path / 'none')) is None
+
+
+def test_a_failed_write_leaves_the_old_one(tmp_path, monkeypatch):
+  dataset_info.write(INFO, str(tmp_path))
+
+  def fail(*unused):
+    raise OSError('no space left')
+
+  monkeypatch.setattr(os, 'replace', fail)
+  with pytest.raises(OSError, match='no space left'):
+    dataset_info.write(INFO, str(tmp_path))
+  assert os.listdir(tmp_path) == ['dataset_info.json']
+  assert dataset_info.read(str(tmp_path)) == INFO
+
+
+def test_others_may_read_it(tmp_path):
+  dataset_info.write(INFO, str(tmp_path))
+  (tmp_path / 'plain').write_text('')
+  modes = {path.name: path.stat().st_mode for path in tmp_path.iterdir()}
+  assert modes['dataset_info.json'] == modes['plain']
+
+
+# What is changed in the file, and what is said of it.
+DAMAGES = {
+  'half': (lambda content: None, 'JSONDecodeError'),
+  'a list': (lambda content: [content], 'TypeError'),
+  'no name': (lambda content: content.pop('name') and content, "KeyError: 'name'"),
+  'another version': (
+    lambda content: {**content, 'format_version': 7},
+    'format_version 7 is not 1',
+  ),
+  'channels': (lambda content: {**content, 'channels': 4}, 'channels is 4'),
+  'class names': (lambda content: {**content, 'class_names': 'ab'}, "'ab' is not .* type list"),
+  'splits': (lambda content: {**content, 'splits': []}, 'AttributeError'),
+}
+
+
+@pytest.mark.parametrize('damage', DAMAGES)
+def test_damaged_file(damage, tmp_path):
+  change, reason = DAMAGES[damage]
+  dataset_info.write(INFO, str(tmp_path))
+  path = tmp_path / 'dataset_info.json'
+  content = change(json.loads(path.read_text()))
+  path.write_text(json.dumps(content) if content else path.read_text()[:60])
+  with pytest.raises(errors.InputError, match=rf'{path} is damaged \(.*{reason}'):
+    dataset_info.read(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+  ('field', 'value', 'reason'),
+  [
+    ('num_records', 3, 'the counts of the split test do not add up'),
+    ('num_records', '1', "'1' is not a value of type int"),
+    ('file_name', '../../etc/passwd', 'is not the name of a file in this directory'),
+    ('file_name', '/etc/passwd', 'is not the name of a file in this directory'),
+  ],
+)
+def test_damaged_shard(field, value, reason, tmp_path):
+  dataset_info.write(INFO, str(tmp_path))
+  path = tmp_path / 'dataset_info.json'
+  content = json.loads(path.read_text())
+  content['splits']['test']['shards'][0][field] = value
+  path.write_text(json.dumps(content))
+  with pytest.raises(errors.InputError, match=f'is damaged .*{reason}'):
+    dataset_info.read(str(tmp_path))
