@@ -227,7 +227,7 @@ def mobilenet_v1_arg_scope(
     weight_decay: the weight of the L2 losses on the weights.
     stddev: of the initial weights.
     regularize_depthwise: whether the depthwise weights have L2 losses, too.
-    batch_norm_decay: the decay of the moving averages, in (0, 1); short runs want less, such as
+    batch_norm_decay: the decay of the moving averages, in [0, 1); short runs want less, such as
       0.9.
     batch_norm_epsilon: what batch norm adds to the variance.
     batch_norm_updates_collections: what the updates of the moving averages join; None runs them

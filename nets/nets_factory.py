@@ -366,7 +366,7 @@ def get_network_fn(
     num_classes: the number of logits; 0 or None gives the net's features instead.
     weight_decay: the weight of the L2 losses that the net adds to the regularization losses.
     is_training: whether dropout drops and batch norm uses and averages the batch's statistics.
-    batch_norm_decay: the decay of those averages, in (0, 1); None leaves the net's own.
+    batch_norm_decay: the decay of those averages, in [0, 1); None leaves the net's own.
 
   Returns:
     network_fn(images, **kwargs) -> (logits, end_points), with the further arguments of the net's
@@ -389,9 +389,9 @@ def get_network_fn(
         f'batch_norm_decay is {batch_norm_decay}, but the net {name!r} has no batch norm to apply'
         ' it to. Leave it unset.'
       )
-    if not 0 < batch_norm_decay < 1:
+    if not 0 <= batch_norm_decay < 1:
       raise errors.InputError(
-        f'batch_norm_decay is {batch_norm_decay}; it must be between 0 and 1, such as 0.9.'
+        f'batch_norm_decay is {batch_norm_decay}; it must be at least 0 and below 1, such as 0.9.'
       )
     scope_settings['batch_norm_decay'] = batch_norm_decay
 

@@ -281,7 +281,7 @@ def resnet_arg_scope(
 
   Args:
     weight_decay: the weight of the L2 losses on the convolutions' weights.
-    batch_norm_decay: the decay of the moving averages, in (0, 1); short runs want less, such as
+    batch_norm_decay: the decay of the moving averages, in [0, 1); short runs want less, such as
       0.9.
     batch_norm_epsilon: what batch norm adds to the variance.
     batch_norm_scale: whether batch norm multiplies by a `gamma`.
