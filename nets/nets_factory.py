@@ -26,6 +26,7 @@ from nets import (
   s3dg,
   vgg,
 )
+from nets.mobilenet import mobilenet_v2, mobilenet_v3
 from slimcompat import errors, slim, tables
 
 
@@ -79,6 +80,7 @@ class Network:
 
 
 _MODELS_URL = 'http://download.tensorflow.org/models'
+_MOBILENET_V2_URL = 'https://storage.googleapis.com/mobilenet_v2/checkpoints'
 _VGG = {
   'arg_scope': vgg.vgg_arg_scope,
   'preprocessing': 'vgg',
@@ -99,6 +101,24 @@ _MOBILENET_V1 = {
   'preprocessing': 'inception',
   'paper': 'A. G. Howard et al., 2017, https://arxiv.org/abs/1704.04861',
   'classifier_scopes': ('MobilenetV1/Logits',),
+}
+_MOBILENET_V2 = {
+  'arg_scope': mobilenet_v2.training_scope,
+  'preprocessing': 'inception',
+  'paper': 'M. Sandler et al., 2018, https://arxiv.org/abs/1801.04381',
+  'classifier_scopes': ('MobilenetV2/Logits',),
+}
+_MOBILENET_V3 = {
+  'arg_scope': mobilenet_v3.training_scope,
+  'preprocessing': 'inception',
+  'paper': 'A. Howard et al., 2019, https://arxiv.org/abs/1905.02244',
+  'classifier_scopes': ('MobilenetV3/Logits',),
+}
+_MOBILENET_EDGETPU = {
+  'arg_scope': mobilenet_v3.training_scope,
+  'preprocessing': 'inception',
+  'paper': 'S. Gupta and B. Akin, 2020, https://arxiv.org/abs/2003.02838',
+  'classifier_scopes': ('MobilenetEdgeTPU/Logits',),
 }
 
 NETWORKS = tables.Table(
@@ -323,6 +343,40 @@ NETWORKS = tables.Table(
         ),
       ),
     ),
+    Network(
+      'mobilenet_v2',
+      mobilenet_v2.mobilenet,
+      **_MOBILENET_V2,
+      checkpoints=(
+        Checkpoint(
+          'MobileNet_v2_1.0_224^*',
+          f'{_MOBILENET_V2_URL}/mobilenet_v2_1.0_224.tgz',
+          71.9,
+          91.0,
+        ),
+      ),
+    ),
+    Network(
+      'mobilenet_v2_140',
+      mobilenet_v2.mobilenet_v2_140,
+      **_MOBILENET_V2,
+      checkpoints=(
+        Checkpoint(
+          'MobileNet_v2_1.4_224^*',
+          f'{_MOBILENET_V2_URL}/mobilenet_v2_1.4_224.tgz',
+          74.9,
+          92.5,
+        ),
+      ),
+    ),
+    Network('mobilenet_v2_050', mobilenet_v2.mobilenet_v2_050, **_MOBILENET_V2),
+    Network('mobilenet_v2_035', mobilenet_v2.mobilenet_v2_035, **_MOBILENET_V2),
+    Network('mobilenet_v3_small', mobilenet_v3.small, **_MOBILENET_V3),
+    Network('mobilenet_v3_large', mobilenet_v3.large, **_MOBILENET_V3),
+    Network('mobilenet_v3_small_minimalistic', mobilenet_v3.small_minimalistic, **_MOBILENET_V3),
+    Network('mobilenet_v3_large_minimalistic', mobilenet_v3.large_minimalistic, **_MOBILENET_V3),
+    Network('mobilenet_edgetpu', mobilenet_v3.edge_tpu, **_MOBILENET_EDGETPU),
+    Network('mobilenet_edgetpu_075', mobilenet_v3.edge_tpu_075, **_MOBILENET_EDGETPU),
   ],
 )
 

@@ -1,0 +1,1 @@
+"""MobileNet's second and third versions; `mobilenet_v1` stands beside this package."""
