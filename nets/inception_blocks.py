@@ -113,7 +113,7 @@ class Mixed(NamedTuple):
 def concat_branches(
   net: tf.Tensor, branches: Sequence[Sequence], variant: Variant = AS_IN_TABLE
 ) -> tf.Tensor:
-  """Returns the concatenated outputs of all `branches`, in the scopes 'Branch_0', 'Branch_1' etc."""
+  """Returns the concatenated outputs of all `branches`; their scopes are 'Branch_0', ..."""
   outputs = []
   for index, branch in enumerate(branches):
     with tf.variable_scope(f'Branch_{index}'):
@@ -139,10 +139,8 @@ def build_until(
     InputError: when there is no such layer, `depth_multiplier` is not above 0, or the input has
       another rank or is too small.
   """
-  names = [layer.name for layer in layers]
-  arguments.check_choice('final_endpoint', final_endpoint, [name for name in names if name])
   arguments.check_positive('depth_multiplier', variant.depth_multiplier)
-  layers = layers[: names.index(final_endpoint) + 1]
+  layers = layers_until(final_endpoint, layers)
   if variant.data_format == 'NHWC':
     arguments.check_images(net, smallest_input(layers))
   end_points = {}
@@ -151,6 +149,13 @@ def build_until(
     if layer.name:
       end_points[layer.name] = net
   return net, end_points
+
+
+def layers_until(final_endpoint: str, layers: Sequence) -> Sequence:
+  """Returns the layers up to the one named `final_endpoint`. Raises InputError if none is."""
+  names = [layer.name for layer in layers]
+  arguments.check_choice('final_endpoint', final_endpoint, [name for name in names if name])
+  return layers[: names.index(final_endpoint) + 1]
 
 
 def smallest_input(layers: Sequence, output_size: int = 1) -> int:

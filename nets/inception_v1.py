@@ -9,7 +9,7 @@ and there are no auxiliary heads.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from nets import arguments, heads, inception_utils
+from nets import heads, inception_utils
 from nets import inception_blocks as blocks
 from slimcompat import slim, tf
 
@@ -132,7 +132,6 @@ def inception_v1(
     InputError: when the images have another rank or there is more than one position of logits to
       squeeze.
   """
-  arguments.check_images(inputs)
   with (
     tf.variable_scope(scope, 'InceptionV1', [inputs], reuse=reuse) as sc,
     slim.arg_scope([slim.batch_norm, slim.dropout], is_training=is_training),

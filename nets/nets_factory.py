@@ -18,6 +18,7 @@ from nets import (
   alexnet,
   cifarnet,
   i3d,
+  inception,
   lenet,
   mobilenet_v1,
   overfeat,
@@ -168,6 +169,63 @@ NETWORKS = tables.Table(
       checkpoints=(
         Checkpoint(
           'VGG 19', f'{_MODELS_URL}/vgg_19_2016_08_28.tar.gz', 71.1, 89.8, labels_offset=1
+        ),
+      ),
+    ),
+    Network(
+      'inception_v1',
+      inception.inception_v1,
+      inception.inception_v1_arg_scope,
+      preprocessing='inception',
+      paper='C. Szegedy et al., 2014, https://arxiv.org/abs/1409.4842',
+      classifier_scopes=('InceptionV1/Logits',),
+      checkpoints=(
+        Checkpoint('Inception V1', f'{_MODELS_URL}/inception_v1_2016_08_28.tar.gz', 69.8, 89.6),
+      ),
+    ),
+    Network(
+      'inception_v2',
+      inception.inception_v2,
+      inception.inception_v2_arg_scope,
+      preprocessing='inception',
+      paper='S. Ioffe and C. Szegedy, 2015, https://arxiv.org/abs/1502.03167',
+      classifier_scopes=('InceptionV2/Logits',),
+      checkpoints=(
+        Checkpoint('Inception V2', f'{_MODELS_URL}/inception_v2_2016_08_28.tar.gz', 73.9, 91.8),
+      ),
+    ),
+    Network(
+      'inception_v3',
+      inception.inception_v3,
+      inception.inception_v3_arg_scope,
+      preprocessing='inception',
+      paper='C. Szegedy et al., 2015, https://arxiv.org/abs/1512.00567',
+      classifier_scopes=('InceptionV3/Logits', 'InceptionV3/AuxLogits'),
+      checkpoints=(
+        Checkpoint('Inception V3', f'{_MODELS_URL}/inception_v3_2016_08_28.tar.gz', 78.0, 93.9),
+      ),
+    ),
+    Network(
+      'inception_v4',
+      inception.inception_v4,
+      inception.inception_v4_arg_scope,
+      preprocessing='inception',
+      paper='C. Szegedy et al., 2016, https://arxiv.org/abs/1602.07261',
+      classifier_scopes=('InceptionV4/Logits', 'InceptionV4/AuxLogits'),
+      checkpoints=(
+        Checkpoint('Inception V4', f'{_MODELS_URL}/inception_v4_2016_09_09.tar.gz', 80.2, 95.2),
+      ),
+    ),
+    Network(
+      'inception_resnet_v2',
+      inception.inception_resnet_v2,
+      inception.inception_resnet_v2_arg_scope,
+      preprocessing='inception',
+      paper='C. Szegedy et al., 2016, https://arxiv.org/abs/1602.07261',
+      classifier_scopes=('InceptionResnetV2/Logits', 'InceptionResnetV2/AuxLogits'),
+      checkpoints=(
+        Checkpoint(
+          'Inception-ResNet-v2', f'{_MODELS_URL}/inception_resnet_v2_2016_08_30.tar.gz', 80.4, 95.3
         ),
       ),
     ),
