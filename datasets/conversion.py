@@ -112,9 +112,7 @@ def report(info: dataset_info.DatasetInfo, settings: ConversionSettings) -> str:
   ignored = image_folder.list_ignored(settings.image_dir) if settings.image_dir else []
   if ignored:
     names = [os.path.relpath(path, settings.image_dir) for path in ignored]
-    sentences.append(
-      f'Ignored were {len(ignored)} files that are not images of a class: {_listing(names)}.'
-    )
+    sentences.append(f'Left out, not being images of a class: {_listing(names)}.')
   sentences.append(
     f'Train with --dataset_name={settings.dataset_name or image_folder.NAME}'
     f' --dataset_dir={settings.dataset_dir}.'

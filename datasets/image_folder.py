@@ -75,7 +75,7 @@ def convert(
     InputError: for settings that make no sense, a class without images, a file that cannot be
       decoded, and a directory that holds a dataset already.
   """
-  _check_settings(image_dir, dataset_dir, validation_fraction)
+  _check_settings(image_dir, dataset_dir, validation_fraction, num_shards)
   name = _check_name(name) if name else _name_of_folder(image_dir)
   class_names = _list_classes(image_dir)
   files_by_class = [
@@ -113,11 +113,13 @@ def list_ignored(image_dir: str) -> list[str]:
   return sorted(everything - images)
 
 
-def _check_settings(image_dir, dataset_dir, validation_fraction):
+def _check_settings(image_dir, dataset_dir, validation_fraction, num_shards):
   if not 0 < validation_fraction < 1:
     raise errors.InputError(
       f'validation_fraction is {validation_fraction}; it must lie between 0 and 1, such as 0.1.'
     )
+  if num_shards < 1:
+    raise errors.InputError(f'num_shards is {num_shards}; a split needs 1 file at least.')
   if not os.path.isdir(image_dir):
     raise errors.InputError(
       f'There is no folder {image_dir}. image_dir must be a folder with a sub-folder of images per'

@@ -254,20 +254,19 @@ class _Reader:
     num_bytes = 0
     with tf.Session(graph=self._graph, config=config) as session:
       session.run(self._initialize)
-      try:
-        for batch_labels, payload_bytes, *_ in self._read_batches(session, path, 0, _BATCH_SIZE):
-          _check_labels(path, len(labels), batch_labels, allowed)
-          labels.extend(batch_labels)
-          num_bytes += int(np.sum(payload_bytes + _FRAME_BYTES))
-      except tf.errors.OpError:
-        # One by one, what is wrong is the record after the last that could be read.
-        number = len(labels)
+      # One by one, what is wrong is the record after the last that could be read.
+      for batch_size in (_BATCH_SIZE, 1):
         try:
-          for batch_labels, *_ in self._read_batches(session, path, number, 1):
-            _check_labels(path, number, batch_labels, allowed)
-            number += 1
+          for batch_labels, payload_bytes, *_ in self._read_batches(
+            session, path, len(labels), batch_size
+          ):
+            _check_labels(path, len(labels), batch_labels, allowed)
+            labels.extend(batch_labels)
+            num_bytes += int(np.sum(payload_bytes + _FRAME_BYTES))
+          break
         except tf.errors.OpError as error:
-          raise _BadRecordError(_complaint(path, number, _explain(error, path))) from error
+          if batch_size == 1:
+            raise _BadRecordError(_complaint(path, len(labels), _explain(error, path))) from error
     excess = tf.io.gfile.stat(path).length - num_bytes
     if excess:
       # TensorFlow takes a file that ends within a record's length for one that ends before it.

@@ -36,7 +36,7 @@ def test_folder(name, image_dir, tmp_path):
   assert info.splits['validation'].class_counts == (5, 3, 1)
   assert conversion.report(info, settings) == (
     f'{out} holds {in_files}: 9 images for train in 5 files, 9 images for validation in 5 files,'
-    ' of 3 classes (cat, dog, emu). Ignored were 1 files that are not images of a class:'
+    ' of 3 classes (cat, dog, emu). Left out, not being images of a class:'
     f' readme.txt. Train with --dataset_name={row_name} --dataset_dir={out}.'
   )
   dataset = dataset_factory.get_dataset(row_name, 'validation', out)

@@ -58,7 +58,7 @@ def test_info(tmp_path):
 def test_package_data_is_small_and_credited():
   path = pathlib.Path(digits.__file__).with_name('digits.csv.gz')
   assert path.stat().st_size < 100_000
-  assert 'CC-BY-4.0' in path.with_name('digits.csv.gz.license').read_text()
+  assert 'CC-BY-4.0' in path.with_name('digits_license.txt').read_text()
 
 
 def test_second_conversion_writes_nothing(tmp_path, monkeypatch):

@@ -7,9 +7,11 @@ import pathlib
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
+import zlib
 
 import numpy as np
 import pytest
@@ -156,24 +158,25 @@ def rgb_image():
   return Image.fromarray(RGB)
 
 
-def make_16_bit_rgb_png():
-  """Pillow cannot write one."""
-  import struct
-  import zlib
+def make_png(width, height, bit_depth, colour_type, rows):
+  """Returns a PNG of any header; Pillow writes neither 16-bit colour nor lies."""
 
   def chunk(kind, data):
     check = zlib.crc32(kind + data)
     return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', check)
 
-  wide = (RGB.astype('>u2') * 256 + 5).astype('>u2')
-  rows = b''.join(b'\0' + row.tobytes() for row in wide)
-  header = struct.pack('>IIBBBBB', 6, 4, 16, 2, 0, 0, 0)
+  header = struct.pack('>IIBBBBB', width, height, bit_depth, colour_type, 0, 0, 0)
   return (
     b'\x89PNG\r\n\x1a\n'
     + chunk(b'IHDR', header)
     + chunk(b'IDAT', zlib.compress(rows))
     + chunk(b'IEND', b'')
   )
+
+
+def make_16_bit_rgb_png():
+  wide = RGB.astype('>u2') * 256 + 5
+  return make_png(6, 4, 16, 2, b''.join(b'\0' + row.astype('>u2').tobytes() for row in wide))
 
 
 # The file's bytes, what it must decode to (None: what TensorFlow makes of the file itself), and
@@ -284,6 +287,7 @@ BAD_FILES = {
   'cut in the header.jpg': (lambda: saved(rgb_image(), 'JPEG')[:-200], 'Truncated File Read'),
   'cut.bmp': (lambda: saved(rgb_image(), 'BMP')[:-40], 'truncated'),
   'cut.webp': (lambda: saved(rgb_image(), 'WEBP')[:-40], ''),
+  'bomb.png': (lambda: make_png(20_000, 20_000, 8, 2, b''), 'decompression bomb'),
   'float.tiff': (
     lambda: saved(Image.fromarray(GRAY.astype(np.float32)), 'TIFF'),
     'its pixels have no known range (mode F); save it with 8 bits',
@@ -401,6 +405,10 @@ def refuse_zero_fraction(image_dir, out):
   return {'validation_fraction': 0.0}, 'validation_fraction is 0.0; it must lie between 0 and 1'
 
 
+def refuse_no_shards(image_dir, out):
+  return {'num_shards': 0}, 'num_shards is 0; a split needs 1 file at least'
+
+
 def refuse_name(image_dir, out):
   return {'name': 'a/b'}, "The name 'a/b' cannot start the names of files"
 
@@ -424,7 +432,7 @@ def refuse_unwritable(image_dir, out):
 REFUSALS = [
   *(refuse_missing, refuse_file, refuse_flat, refuse_one_class, refuse_splits),
   *(refuse_empty_class, refuse_unprintable_class, refuse_single_images),
-  *(refuse_fraction, refuse_zero_fraction, refuse_name),
+  *(refuse_fraction, refuse_zero_fraction, refuse_no_shards, refuse_name),
   *(refuse_finished, refuse_foreign_shards, refuse_unwritable),
 ]
 
