@@ -142,10 +142,11 @@ def plan_restore(checkpoint, variables, exclude_scopes=(), num_classes=None):
       f' {shape} here, and {len(differing)} variables differ so in all. Choose the --model_name'
       ' that the checkpoint was made with.'
     )
-  if variables and not plan.restored and not plan.excluded:
+  names = [variable.op.name for variable in variables.values()]
+  if saved.keys().isdisjoint(own := [name for name in names if name != 'global_step']):
     raise errors.InputError(
       f'{checkpoint} is of another net: it has variables such as {_first(plan.unused)}, none of'
-      f' those here, such as {next(iter(variables))}. Choose the --model_name that the'
+      f' those here, such as {_first(own)}. Choose the --model_name that the'
       ' checkpoint was made with.'
     )
   return plan

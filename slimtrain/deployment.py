@@ -132,7 +132,7 @@ def compute_gradients(clones, optimizer, variables):
       f'The loss depends on none of the {len(variables)} variables to train, such as'
       f' {variables[0].op.name}. Choose other --trainable_scopes.'
     )
-  return Losses(tf.identity(total, name='total_loss'), clone_losses, regularization), summed
+  return Losses(total, clone_losses, regularization), summed
 
 
 def _sum_gradients(gradients):

@@ -65,6 +65,7 @@ class TrainStep(NamedTuple):
   """The graph of one training step."""
 
   train_op: tf.Tensor  # Runs the whole step; the total loss.
+  global_step: tf.Tensor  # The number of steps run, this one included.
   watch: inputs.FirstBatchWatch
   summary_op: tf.Tensor
   learning_rate: tf.Tensor
@@ -89,24 +90,22 @@ def train(settings):
     # 1. the newest checkpoint in train_dir, with everything in it: the run goes on;
     # 2. the weights of --checkpoint_path, at step 0: fine-tuning;
     # 3. initial values, at step 0.
-    resumed = checkpoints.plan_resume(settings.train_dir)
-    start = checkpoints.plan_start(settings.fine_tuning, data.num_classes)
-    if resumed:
+    first_step, restore = 0, None
+    if resumed := checkpoints.plan_resume(settings.train_dir):
       first_step = checkpoints.saved_step(resumed.checkpoint)
-      ignored = ', and --checkpoint_path is ignored' if start else ''
-      console.say(f'Continuing {resumed.checkpoint} at step {first_step}{ignored}.')
-      if settings.max_number_of_steps and first_step >= settings.max_number_of_steps:
+      ignored = ' --checkpoint_path is ignored.' if settings.fine_tuning.checkpoint_path else ''
+      console.say(f'Continuing {resumed.checkpoint} at step {first_step}.{ignored}')
+      if first_step >= (settings.max_number_of_steps or float('inf')):
         console.say('That is --max_number_of_steps already; nothing is left to do.')
         return None
-    elif start:
+    elif start := checkpoints.plan_start(settings.fine_tuning, data.num_classes):
       for line in checkpoints.report(start):
         console.say(line)
-    restore = checkpoints.make_restore_fn(start) if start and not resumed else None
-    loop = _Loop(settings, data, step)
+      restore = checkpoints.make_restore_fn(start)
     loss = slim.learning.train(
       step.train_op,
       settings.train_dir,
-      train_step_fn=loop.run_step,
+      train_step_fn=_Loop(settings, data, step, first_step).run_step,
       train_step_kwargs={},
       number_of_steps=settings.max_number_of_steps,
       init_fn=restore,
@@ -164,8 +163,10 @@ def build_train_step(settings, data):
       updates = [averages.apply(slim.get_model_variables())]
   with tf.control_dependencies(updates):
     train_op = tf.identity(losses.total, name='train_op')
+    next_step = tf.identity(global_step)
   return TrainStep(
     train_op,
+    next_step,
     watch,
     tf.summary.merge_all(),
     learning_rate,
@@ -176,47 +177,50 @@ def build_train_step(settings, data):
 class _Loop:
   """The step function of slim.learning.train: one session.run a step, lines and summaries."""
 
-  def __init__(self, settings, data, step):
+  def __init__(self, settings, data, step, first_step):
     self._settings = settings
     self._data = data
     self._step = step
-    self._last_step = None  # That of the last line; None before the first step.
-    self._last_line_secs = self._last_summary_secs = time.monotonic()
+    self._is_first = True
+    # The step and the time of the last line.
+    self._last_step, self._last_line_secs = first_step, time.monotonic()
+    self._last_summary_secs = float('-inf')  # The first step has summaries.
 
   def run_step(self, session, train_op, global_step, train_step_kwargs):
     """Runs one step; returns the loss and whether to stop."""
+    del global_step  # Reading it in the same run could give the step before or after.
     settings = self._settings
     writer = train_step_kwargs.get('summary_writer')
-    fetches = {'loss': train_op, 'step': global_step, 'learning_rate': self._step.learning_rate}
-    secs_since_summary = time.monotonic() - self._last_summary_secs
-    if (
-      writer and settings.save_summaries_secs and secs_since_summary > settings.save_summaries_secs
-    ):
+    fetches = {
+      'loss': train_op,
+      'step': self._step.global_step,
+      'learning_rate': self._step.learning_rate,
+    }
+    start_secs = time.monotonic()
+    interval_secs = settings.save_summaries_secs
+    if writer and 0 < interval_secs <= start_secs - self._last_summary_secs:
       fetches['summary'] = self._step.summary_op
-    is_first = self._last_step is None
-    if is_first:
-      self._last_line_secs = time.monotonic()
-    with (
-      inputs.explained_errors(self._data, settings.data),
-      self._step.watch.first_step(session) if is_first else contextlib.nullcontext(),
-    ):
+    watch = contextlib.nullcontext()
+    if self._is_first:
+      self._last_line_secs = start_secs
+      watch = self._step.watch.first_step(session)
+    with inputs.explained_errors(self._data, settings.data), watch:
       results = session.run(fetches)
     now_secs = time.monotonic()
     step = int(results['step'])
-    if is_first:
-      self._last_step = step - 1
-    is_last = settings.max_number_of_steps is not None and step >= settings.max_number_of_steps
     secs_per_step = (now_secs - self._last_line_secs) / (step - self._last_step)
     images_per_sec = self._step.batch_size / secs_per_step
     if 'summary' in results:
       self._last_summary_secs = now_secs
       writer.add_summary(results['summary'], step)
       writer.add_summary(summaries.scalars({'images_per_sec': images_per_sec}), step)
-    if step % settings.log_every_n_steps == 0 or is_first or is_last:
+    is_last = step >= (settings.max_number_of_steps or float('inf'))
+    if step % settings.log_every_n_steps == 0 or self._is_first or is_last:
       # People's scripts look for the beginning of this line, up to the closing parenthesis.
       console.say(
         f'global step {step}: loss = {results["loss"]:.4f} ({secs_per_step:.3f} sec/step)'
         f'  learning rate {results["learning_rate"]:.4g}, {images_per_sec:.0f} images/s'
       )
       self._last_step, self._last_line_secs = step, now_secs
+    self._is_first = False
     return results['loss'], is_last

@@ -42,7 +42,9 @@ def test_commands_run_in_order(tmp_path, shapes_dir):
   assert '    137 restored' in finished.stdout
 
 
-@pytest.mark.parametrize('script', sorted((ROOT / 'scripts').glob('*_on_*.sh')), ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+  'script', sorted((ROOT / 'scripts').glob('*_on_*.sh')), ids=lambda p: p.stem
+)
 def test_experiment_runs(script, tmp_path, shapes_dir):
   checkpoint = ROOT / 'tests' / 'goldens' / 'checkpoints' / 'mobilenet_v1_025_v2'
   finished = subprocess.run(  # noqa: S603

@@ -12,32 +12,34 @@ from slimcompat import errors, slim, tf
 from slimtrain import checkpoints, deployment, inputs, learning_rates, models, optimizers, training
 
 
-def make_settings(train_dir, **changes):
+def make_settings(run_dir, **changes):
   """Returns settings for LeNet on digits; `changes` go to the group that has the field."""
   settings = training.TrainingSettings(
-    train_dir=str(train_dir),
+    train_dir=str(run_dir),
     max_number_of_steps=4,
     log_every_n_steps=2,
     model=models.TrainedModelSettings(model_name='lenet'),
     data=inputs.DataSettings(dataset_name='digits', batch_size=20),
     optimizer=optimizers.OptimizerSettings(optimizer='momentum'),
   )
+  groups = [
+    field.name
+    for field in dataclasses.fields(settings)
+    if dataclasses.is_dataclass(getattr(settings, field.name))
+  ]
   for name, value in changes.items():
-    if hasattr(settings, name):
+    for group in groups:
+      if hasattr(getattr(settings, group), name):
+        changed = dataclasses.replace(getattr(settings, group), **{name: value})
+        settings = dataclasses.replace(settings, **{group: changed})
+        break
+    else:
       settings = dataclasses.replace(settings, **{name: value})
-      continue
-    (group,) = (
-      field.name
-      for field in dataclasses.fields(settings)
-      if hasattr(getattr(settings, field.name), name)
-    )
-    changed = dataclasses.replace(getattr(settings, group), **{name: value})
-    settings = dataclasses.replace(settings, **{group: changed})
   return settings
 
 
-def train(train_dir, **changes):
-  return training.train(make_settings(train_dir, **changes))
+def train(run_dir, **changes):
+  return training.train(make_settings(run_dir, **changes))
 
 
 def saved(train_dir):
@@ -92,8 +94,7 @@ def test_the_loss_falls(tmp_path, lines):
 
 
 def test_summaries_have_slims_tags(tmp_path):
-  # Every step later than a second after the last summaries has some.
-  train(tmp_path, save_summaries_secs=1, max_number_of_steps=150)
+  train(tmp_path, max_number_of_steps=1)
   values = summaries(tmp_path)
   assert {
     'losses/softmax_cross_entropy_loss/value',
@@ -105,7 +106,8 @@ def test_summaries_have_slims_tags(tmp_path):
     'images_per_sec',
     'activations/conv1',
     'sparsity/conv1',
-    'LeNet/conv1/weights',
+    # TensorFlow numbers the second use of a name, as it did for slim.
+    'LeNet/conv1/weights_1',
   } <= set(values)
   assert 0 <= values['accuracy'] <= 1
   assert values['learning_rate'] == pytest.approx(0.01)
@@ -239,7 +241,7 @@ def test_refuses_before_a_session_starts(tmp_path, monkeypatch, changes, sentenc
 
 def test_a_run_of_another_net_is_not_continued(tmp_path):
   train(tmp_path)
-  with pytest.raises(errors.InputError, match='of another net'):
+  with pytest.raises(errors.InputError, match=r'of another net: .*LeNet/.*CifarNet/'):
     train(tmp_path, model_name='cifarnet', max_number_of_steps=9)
 
 
