@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from slimcompat import tf
 
 
-def fixed_padding(inputs: tf.Tensor, kernel_size: Sequence[int], rate: int = 1) -> tf.Tensor:
+def fixed_padding(
+  inputs: tf.Tensor, kernel_size: Sequence[int], rate: int = 1, mode: str = 'CONSTANT'
+) -> tf.Tensor:
   """Returns `[batch, height, width, channels]` padded for a 'VALID' convolution to keep its size.
 
   With 'SAME' and a stride, the padding depends on the input's size; this one does not, so that
@@ -15,11 +17,12 @@ def fixed_padding(inputs: tf.Tensor, kernel_size: Sequence[int], rate: int = 1) 
     inputs: what is to be convolved.
     kernel_size: height and width of the kernel.
     rate: the distance between neighbouring taps of the kernel.
+    mode: what the padding consists of: 'CONSTANT' for zeros, 'REFLECT' or 'SYMMETRIC'.
   """
   totals = [rate * (size - 1) for size in kernel_size]
   # An odd pixel goes to the bottom and the right.
   paddings = [[total // 2, total - total // 2] for total in totals]
-  return tf.pad(inputs, [[0, 0], *paddings, [0, 0]])
+  return tf.pad(inputs, [[0, 0], *paddings, [0, 0]], mode)
 
 
 class StrideKeeper:

@@ -27,7 +27,7 @@ def i3d_arg_scope(
 
   Args:
     weight_decay: the weight of the L2 losses on the weights.
-    batch_norm_decay: the decay of the moving averages, in (0, 1); short runs want less, such as
+    batch_norm_decay: the decay of the moving averages, in [0, 1); short runs want less, such as
       0.9.
     batch_norm_epsilon: what batch norm adds to the variance.
     use_renorm: must be False: TensorFlow 2.16 and later have no batch renormalization.

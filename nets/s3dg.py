@@ -26,7 +26,7 @@ def s3dg_arg_scope(
 
   Args:
     weight_decay: the weight of the L2 losses on the weights.
-    batch_norm_decay: the decay of the moving averages, in (0, 1); short runs want less, such as
+    batch_norm_decay: the decay of the moving averages, in [0, 1); short runs want less, such as
       0.9.
     batch_norm_epsilon: what batch norm adds to the variance.
   """
