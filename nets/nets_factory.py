@@ -60,6 +60,7 @@ class Network:
   # Subtracted from a data set's labels: 1 where they count a background class the net lacks.
   labels_offset: int = 0
   is_video: bool = False  # Takes [batch, frames, height, width, channels].
+  num_channels: int = 3  # Of the images the net was designed for.
   # Pixels per side the net was designed for; None takes it from function.default_image_size.
   image_size: int | None = None
 
@@ -253,6 +254,7 @@ NETWORKS = tables.Table(
       paper='Y. LeCun, L. Bottou, Y. Bengio and P. Haffner, 1998,'
       ' http://yann.lecun.com/exdb/publis/pdf/lecun-98.pdf',
       classifier_scopes=('LeNet/fc4',),
+      num_channels=1,
     ),
     Network(
       'resnet_v1_50',
