@@ -50,19 +50,14 @@ def to_rgb(image: tf.Tensor) -> tf.Tensor:
 
 def to_gray(image: tf.Tensor) -> tf.Tensor:
   """Returns `image` with 1 channel, the luma of RGB (ITU-R BT.601); a gray one stays as it is."""
-  channels = num_channels(image)
-  if channels == 1:
+  if num_channels(image) == 1:
     return image
-  if channels == 3:
-    return tf.image.rgb_to_grayscale(image)
-  gray = tf.cond(
-    tf.equal(tf.shape(image)[2], 1),
-    lambda: image,
-    lambda: tf.image.rgb_to_grayscale(tf.ensure_shape(image, [None, None, 3])),
-  )
-  height, width, _ = image.shape.as_list()
-  gray.set_shape([height, width, 1])
-  return gray
+  rgb = to_rgb(image)
+  gray = tf.image.rgb_to_grayscale(rgb)
+  if num_channels(image) == 3:
+    return gray
+  # Not tf.cond: there TensorFlow 2.21's optimizer runs the branch not taken, which fails.
+  return tf.where(tf.equal(tf.shape(image)[2], 1), rgb[..., :1], gray)
 
 
 def can_add_summaries() -> bool:

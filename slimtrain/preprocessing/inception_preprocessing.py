@@ -3,8 +3,8 @@
 C. Szegedy et al., "Going Deeper with Convolutions", https://arxiv.org/abs/1409.4842, section 6
 (crops, and the interpolation drawn at random), and A. G. Howard, "Some Improvements on Deep
 Convolutional Neural Network Based Image Classification", https://arxiv.org/abs/1312.5402 (colours).
-Against the papers: a crop covers 5% of the image at least, for 8%, and by default one way to resize
-and two adjustments of colour stand for all.
+Against the papers: a crop covers 10% of the image at least, or 5% where objects' boxes are given,
+for 8%; and by default one way to resize and two adjustments of colour stand for all.
 """
 
 import functools
@@ -131,8 +131,8 @@ def preprocess_for_train(
     image: as for `preprocess_image`.
     height: pixels.
     width: pixels.
-    bbox: `[1, boxes, 4]`: ymin, xmin, ymax and xmax of objects, in [0, 1], of which the crop
-      covers a part; None is one box around all.
+    bbox: `[1, boxes, 4]`: ymin, xmin, ymax and xmax of objects, in [0, 1], of one of which the
+      crop covers 10% at least; None is one box around all.
     fast_mode: whether to resize bilinearly, and change only brightness and saturation. Otherwise
       the way to resize is drawn from `RESIZE_METHODS`, and hue and contrast change, too, in an
       order drawn from `COLOR_ORDERINGS`.

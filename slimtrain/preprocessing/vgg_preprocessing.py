@@ -125,16 +125,17 @@ def _resize_and_crop(image, resize_side, height, width, offset):
   scale = tf.maximum(scale, tf.reduce_max([height, width] / source_size))
   resized_size = tf.cast(tf.rint(source_size * scale), tf.int32)
   resized = tf.image.resize_images(image, resized_size)
-  window = _crop(resized, [height, width], offset)
-  window.set_shape([height, width, images.num_channels(image)])
-  return tf.cast(window, tf.float32)
+  return tf.cast(_crop(resized, [height, width], offset), tf.float32)
 
 
 def _crop(image, size, offset):
   """Returns the window of `size` (height, width), placed by `offset` along each side."""
   num_places = tf.shape(image)[:2] - size + 1
   begin = tf.stack([offset(num_places[0]), offset(num_places[1]), 0])
-  return tf.slice(image, begin, tf.concat([size, [-1]], axis=0))
+  window = tf.slice(image, begin, tf.concat([size, [-1]], axis=0))
+  # The slice does not know that it keeps the channels.
+  window.set_shape([None, None, images.num_channels(image)])
+  return window
 
 
 def _random_offset(num_places):
