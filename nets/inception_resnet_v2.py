@@ -270,7 +270,7 @@ def inception_resnet_v2_arg_scope(
 
   Args:
     weight_decay: the weight of the L2 losses on the weights and the biases.
-    batch_norm_decay: the decay of the moving averages, in (0, 1); short runs want less, such as
+    batch_norm_decay: the decay of the moving averages, in [0, 1); short runs want less, such as
       0.9.
     batch_norm_epsilon: what batch norm adds to the variance.
     activation_fn: what follows each convolution; None for nothing.
