@@ -3,6 +3,9 @@
 #
 #   IMAGE_DIR=~/flower_photos CHECKPOINT_PATH=~/mobilenet_v1_0.25_128.ckpt \
 #     scripts/finetune_mobilenet_v1_on_folder.sh
+#
+# The learning rate falls in a straight line over EPOCHS; choose STEPS to match, which is
+# EPOCHS * images / 32.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,8 +13,11 @@ cd "$(dirname "$0")/.."
 : "${CHECKPOINT_PATH:?Set CHECKPOINT_PATH to a checkpoint of mobilenet_v1_025, or its directory.}"
 DATA_DIR="${DATA_DIR:-/tmp/slimtrain/folder}"
 TRAIN_DIR="${TRAIN_DIR:-/tmp/slimtrain/mobilenet_v1_on_folder}"
-IMAGE_SIZE="${IMAGE_SIZE:-96}"
-STEPS="${STEPS:-400}"
+IMAGE_SIZE="${IMAGE_SIZE:-128}"
+PREPROCESSING="${PREPROCESSING:-inception}"
+LEARNING_RATE="${LEARNING_RATE:-0.01}"
+EPOCHS="${EPOCHS:-20}"
+STEPS="${STEPS:-1000}"
 source scripts/run.sh
 
 if [ ! -f "$DATA_DIR/dataset_info.json" ]; then
@@ -31,10 +37,11 @@ run "$PYTHON" train_image_classifier.py \
   --train_dir="$TRAIN_DIR" \
   --max_number_of_steps="$STEPS" \
   --batch_size=32 \
-  --optimizer=adam \
-  --opt_epsilon=1e-8 \
-  --learning_rate=0.001 \
-  --learning_rate_decay_type=fixed \
+  --preprocessing_name="$PREPROCESSING" \
+  --optimizer=momentum \
+  --learning_rate="$LEARNING_RATE" \
+  --learning_rate_decay_type=polynomial \
+  --num_epochs_per_decay="$EPOCHS" \
   --batch_norm_decay=0.95 \
   --log_every_n_steps=50
 
@@ -44,5 +51,6 @@ run "$PYTHON" eval_image_classifier.py \
   --dataset_split_name=validation \
   --model_name=mobilenet_v1_025 \
   --eval_image_size="$IMAGE_SIZE" \
+  --preprocessing_name="$PREPROCESSING" \
   --checkpoint_path="$TRAIN_DIR" \
   --eval_dir="$TRAIN_DIR/eval"

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import warnings
 
 _LOGGER = logging.getLogger('slimtrain')
 _LOGGER.addHandler(logging.NullHandler())
@@ -18,6 +19,8 @@ def start():
   _LOGGER.setLevel(logging.INFO)
   _LOGGER.propagate = False
   logging.getLogger('tensorflow').setLevel(logging.WARNING)
+  # slim.learning closes its writer while a thread still counts steps with it; nothing is lost.
+  warnings.filterwarnings('ignore', message='Attempting to use a closed FileWriter')
 
 
 def say(line):

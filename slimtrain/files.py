@@ -4,6 +4,7 @@ import json
 import os
 import tempfile
 
+from datasets import user_files
 from slimcompat import errors
 
 
@@ -25,8 +26,4 @@ def check_writable(flag, directory):
 
 def write_json(path, content):
   """Writes `content` to `path` as JSON; a reader sees the old file or the new one, whole."""
-  temporary = f'{path}.tmp'
-  with open(temporary, 'w', encoding='utf-8') as file:
-    json.dump(content, file, indent=2)
-    file.write('\n')
-  os.replace(temporary, path)
+  user_files.write_atomically(path, json.dumps(content, indent=2) + '\n')

@@ -1,5 +1,6 @@
 """The README's commands run, and its scripts are there."""
 
+import json
 import os
 import pathlib
 import re
@@ -7,6 +8,8 @@ import subprocess
 import sys
 
 import pytest
+
+from tests import shapes
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 README = (ROOT / 'README.md').read_text()
@@ -65,3 +68,49 @@ def test_experiment_runs(script, tmp_path, shapes_dir):
   )
   assert finished.returncode == 0, finished.stderr
   assert (tmp_path / 'run' / 'eval' / 'eval.json').is_file()
+
+
+@pytest.mark.slow
+def test_fine_tuning_on_shapes_reaches_95_percent(tmp_path):
+  """The net that TensorFlow 1.15 saved learns three shapes, with no scope named."""
+  shapes.write(tmp_path / 'shapes', images_per_class=800, size=64)
+  finished = subprocess.run(  # noqa: S603
+    [str(ROOT / 'scripts' / 'finetune_mobilenet_v1_on_folder.sh')],
+    env={
+      **os.environ,
+      'PYTHON': sys.executable,
+      'IMAGE_DIR': str(tmp_path / 'shapes'),
+      'CHECKPOINT_PATH': str(ROOT / 'tests' / 'goldens' / 'checkpoints' / 'mobilenet_v1_025_v1'),
+      'DATA_DIR': str(tmp_path / 'data'),
+      'TRAIN_DIR': str(tmp_path / 'run'),
+      'IMAGE_SIZE': '64',
+      'PREPROCESSING': 'cifarnet',
+      'LEARNING_RATE': '0.05',
+      'EPOCHS': '10',
+      'STEPS': '700',
+    },
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert finished.returncode == 0, finished.stderr
+  assert '    135 restored' in finished.stdout
+  assert '      2 skipped for shape, first MobilenetV1/Logits/' in finished.stdout
+  result = json.loads((tmp_path / 'run' / 'eval' / 'eval.json').read_text())
+  assert result['examples'] == 240
+  assert result['eval/Accuracy'] >= 0.95
+
+
+@pytest.mark.slow
+def test_lenet_on_digits_reaches_98_5_percent(tmp_path):
+  finished = subprocess.run(  # noqa: S603
+    [str(ROOT / 'scripts' / 'train_lenet_on_digits.sh')],
+    env={**os.environ, 'PYTHON': sys.executable, 'TRAIN_DIR': str(tmp_path)},
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert finished.returncode == 0, finished.stderr
+  result = json.loads((tmp_path / 'eval' / 'eval.json').read_text())
+  assert result['examples'] == 360
+  assert result['eval/Accuracy'] >= 0.985
