@@ -17,6 +17,12 @@ from nets import nets_factory  # noqa: E402
 from slimcompat import tf  # noqa: E402
 
 GOLDENS = ROOT / 'tests' / 'goldens'
+# Nets train here on images of 64x64 pixels, or on these sizes, which they need at least ...
+SMALL_IMAGE_SIZES = {'alexnet_v2': 224, 'overfeat': 231}
+# ... and with these arguments.
+SMALL_IMAGE_ARGUMENTS = {
+  name: {'fc_conv_padding': 'SAME', 'global_pool': True} for name in ('vgg_a', 'vgg_16', 'vgg_19')
+}
 # As they stand before any test registers a net of its own.
 NETWORKS = tuple(nets_factory.NETWORKS.values())
 
@@ -68,6 +74,47 @@ class Reference:
         is_training=is_training,
       )
       return BuiltNet(graph, images, *network_fn(images))
+
+  @functools.cached_property
+  def small(self):
+    return SmallNet(self.network, self.golden)
+
+
+class SmallNet:
+  """A net in training on small images, and its features in evaluation with the same variables.
+
+  The variables lie in the scope 'second'.
+  """
+
+  def __init__(self, network, golden):
+    *frames, _, _, channels = golden['input_shape'][1:]
+    size = SMALL_IMAGE_SIZES.get(network.name, min(network.image_size, 64))
+    keywords = SMALL_IMAGE_ARGUMENTS.get(network.name, {})
+    self.batch_norm_decay = 0.5 if network.has_batch_norm_decay else None
+    with tf.Graph().as_default() as self.graph:
+      self.images = tf.placeholder(tf.float32, [4, *frames, size, size, channels])
+      train_fn = nets_factory.get_network_fn(
+        network.name,
+        golden['num_classes'],
+        is_training=True,
+        batch_norm_decay=self.batch_norm_decay,
+      )
+      with tf.variable_scope('second'):
+        logits, end_points = train_fn(self.images, **keywords)
+      self.all_logits = [logits, *(end_points[key] for key in end_points if key == 'AuxLogits')]
+      self.variables = tf.global_variables()
+      features_fn = nets_factory.get_network_fn(network.name, None)
+      with tf.variable_scope('second', reuse=True):
+        self.features, _ = features_fn(self.images, **keywords)
+
+  @functools.cached_property
+  def session(self):
+    """A session in which the variables have their initial values at first."""
+    session = tf.Session(graph=self.graph)
+    with self.graph.as_default():
+      tf.set_random_seed(1)
+      session.run(tf.variables_initializer(self.variables))
+    return session
 
 
 @pytest.fixture(scope='session', params=NETWORKS, ids=lambda network: network.name)
