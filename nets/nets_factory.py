@@ -28,6 +28,7 @@ from nets import (
   vgg,
 )
 from nets.mobilenet import mobilenet_v2, mobilenet_v3
+from nets.nasnet import nasnet, pnasnet
 from slimcompat import errors, slim, tables
 
 
@@ -122,6 +123,11 @@ _MOBILENET_EDGETPU = {
   'paper': 'S. Gupta and B. Akin, 2020, https://arxiv.org/abs/2003.02838',
   'classifier_scopes': ('MobilenetEdgeTPU/Logits',),
 }
+_NASNET_PAPER = (
+  'B. Zoph, V. Vasudevan, J. Shlens and Q. V. Le, 2017, https://arxiv.org/abs/1707.07012'
+)
+_PNASNET_PAPER = 'C. Liu et al., 2017, https://arxiv.org/abs/1712.00559'
+_NASNET_URL = 'https://storage.googleapis.com/download.tensorflow.org/models'
 
 NETWORKS = tables.Table(
   'net',
@@ -437,6 +443,62 @@ NETWORKS = tables.Table(
     Network('mobilenet_v3_large_minimalistic', mobilenet_v3.large_minimalistic, **_MOBILENET_V3),
     Network('mobilenet_edgetpu', mobilenet_v3.edge_tpu, **_MOBILENET_EDGETPU),
     Network('mobilenet_edgetpu_075', mobilenet_v3.edge_tpu_075, **_MOBILENET_EDGETPU),
+    Network(
+      'nasnet_cifar',
+      nasnet.build_nasnet_cifar,
+      nasnet.nasnet_cifar_arg_scope,
+      preprocessing='cifarnet',
+      paper=_NASNET_PAPER,
+      classifier_scopes=('final_layer/FC', 'aux_11/aux_logits/FC'),
+    ),
+    Network(
+      'nasnet_mobile',
+      nasnet.build_nasnet_mobile,
+      nasnet.nasnet_mobile_arg_scope,
+      paper=_NASNET_PAPER,
+      classifier_scopes=('final_layer/FC', 'aux_7/aux_logits/FC'),
+      checkpoints=(
+        Checkpoint(
+          'NASNet-A_Mobile_224', f'{_NASNET_URL}/nasnet-a_mobile_04_10_2017.tar.gz', 74.0, 91.6
+        ),
+      ),
+    ),
+    Network(
+      'nasnet_large',
+      nasnet.build_nasnet_large,
+      nasnet.nasnet_large_arg_scope,
+      paper=_NASNET_PAPER,
+      classifier_scopes=('final_layer/FC', 'aux_11/aux_logits/FC'),
+      checkpoints=(
+        Checkpoint(
+          'NASNet-A_Large_331', f'{_NASNET_URL}/nasnet-a_large_04_10_2017.tar.gz', 82.7, 96.2
+        ),
+      ),
+    ),
+    Network(
+      'pnasnet_large',
+      pnasnet.build_pnasnet_large,
+      pnasnet.pnasnet_large_arg_scope,
+      paper=_PNASNET_PAPER,
+      classifier_scopes=('final_layer/FC', 'aux_7/aux_logits/FC'),
+      checkpoints=(
+        Checkpoint(
+          'PNASNet-5_Large_331', f'{_NASNET_URL}/pnasnet-5_large_2017_12_13.tar.gz', 82.9, 96.2
+        ),
+      ),
+    ),
+    Network(
+      'pnasnet_mobile',
+      pnasnet.build_pnasnet_mobile,
+      pnasnet.pnasnet_mobile_arg_scope,
+      paper=_PNASNET_PAPER,
+      classifier_scopes=('final_layer/FC', 'aux_5/aux_logits/FC'),
+      checkpoints=(
+        Checkpoint(
+          'PNASNet-5_Mobile_224', f'{_NASNET_URL}/pnasnet-5_mobile_2017_12_13.tar.gz', 74.2, 91.9
+        ),
+      ),
+    ),
   ],
 )
 

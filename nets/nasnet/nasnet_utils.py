@@ -255,7 +255,9 @@ class NasNetABaseCell:
       return None
     drop_prob = (1 - self._drop_path_keep_prob) * (cell_num + 1) / self._total_num_cells
     if current_step is None:
-      current_step = tf.train.get_or_create_global_step()
+      # Outside all scopes, where whoever trains looks for it.
+      with tf.variable_scope(tf.VariableScope(reuse=False), auxiliary_name_scope=False):
+        current_step = tf.train.get_or_create_global_step()
     progress = tf.cast(current_step, tf.float32) / self._total_training_steps
     return 1 - drop_prob * tf.minimum(1.0, progress)
 
