@@ -207,6 +207,22 @@ def test_color_orderings(picture, graph, ordering, fast_mode):
     assert order == ('bshc', 'sbch', 'chbs', 'hscb')[ordering]
 
 
+@pytest.mark.parametrize('ordering', range(4))
+def test_each_ordering_is_drawn(draw, monkeypatch, ordering):
+  """An ordering that alone changes gray does so in about a quarter of the results."""
+  orderings = [()] * 4
+  orderings[ordering] = ('brightness',)
+  monkeypatch.setattr(inception_preprocessing, 'COLOR_ORDERINGS', orderings)
+  results = draw(
+    lambda image: inception_preprocessing.preprocess_for_train(image, 4, 4, None, fast_mode=False),
+    uniform(128),
+    count=400,
+  )
+  unchanged = (128 / 255 - 0.5) * 2
+  is_changed = np.abs(results[:, 0, 0, 0] - unchanged) > 1e-5
+  assert 65 < is_changed.sum() < 140
+
+
 def test_distorted_colors_stay_in_range(draw):
   image = uniform([255, 0, 128])
   results = draw(
