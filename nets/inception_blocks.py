@@ -84,6 +84,16 @@ class Pool(NamedTuple):
     return _smallest_input(self, output_size)
 
 
+def halving_conv(depth: int, **changes) -> Conv:
+  """Returns the convolution that ends a branch of half the size, with `changes` of its fields."""
+  return Conv('1a', 3, depth, stride=2, padding='VALID')._replace(**changes)
+
+
+def halving_pool(**changes) -> Pool:
+  """Returns the pooling beside such convolutions, with `changes` of its fields."""
+  return Pool('Max', '1a', 3, stride=2, padding='VALID')._replace(**changes)
+
+
 class Fork(NamedTuple):
   """Layers side by side at the end of a branch, their outputs concatenated."""
 

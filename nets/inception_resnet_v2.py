@@ -125,14 +125,8 @@ def _layers(padding='VALID', has_stride_8=False, activation_fn=tf.nn.relu):
     has_stride_8: whether 'Mixed_6a' does not stride, and dilation makes up for it.
     activation_fn: what follows the addition in the residual blocks.
   """
-  stride_6a = 1 if has_stride_8 else 2
-
-  def halving_conv(depth, stride=2):
-    return blocks.Conv('1a', 3, depth, stride, padding)
-
-  def halving_pool(stride=2):
-    return blocks.Pool('Max', '1a', 3, stride, padding)
-
+  halving = {'padding': padding}
+  maybe_halving = {'padding': padding, 'stride': 1 if has_stride_8 else 2}
   return [
     *inception_v3.root(padding),
     inception_v3.mixed_35x35('Mixed_5b', 64, conv_1x1=_conv_1x1(96)),
@@ -140,9 +134,13 @@ def _layers(padding='VALID', has_stride_8=False, activation_fn=tf.nn.relu):
     blocks.Mixed(  # Figure 7, with the depths of table 1.
       'Mixed_6a',
       [
-        [halving_conv(384, stride_6a)],
-        [blocks.Conv('0a', 1, 256), blocks.Conv('0b', 3, 256), halving_conv(384, stride_6a)],
-        [halving_pool(stride_6a)],
+        [blocks.halving_conv(384, **maybe_halving)],
+        [
+          blocks.Conv('0a', 1, 256),
+          blocks.Conv('0b', 3, 256),
+          blocks.halving_conv(384, **maybe_halving),
+        ],
+        [blocks.halving_pool(**maybe_halving)],
       ],
     ),
     _Residual(
@@ -151,10 +149,10 @@ def _layers(padding='VALID', has_stride_8=False, activation_fn=tf.nn.relu):
     blocks.Mixed(  # Figure 18.
       'Mixed_7a',
       [
-        [blocks.Conv('0a', 1, 256), halving_conv(384)],
-        [blocks.Conv('0a', 1, 256), halving_conv(288)],
-        [blocks.Conv('0a', 1, 256), blocks.Conv('0b', 3, 288), halving_conv(320)],
-        [halving_pool()],
+        [blocks.Conv('0a', 1, 256), blocks.halving_conv(384, **halving)],
+        [blocks.Conv('0a', 1, 256), blocks.halving_conv(288, **halving)],
+        [blocks.Conv('0a', 1, 256), blocks.Conv('0b', 3, 288), blocks.halving_conv(320, **halving)],
+        [blocks.halving_pool(**halving)],
       ],
     ),
     _Residual(block8, 9, 0.2, activation_fn),

@@ -27,13 +27,13 @@ def root(padding: str = 'VALID') -> list[blocks.Conv | blocks.Pool]:
     padding: of all but one layer; 'SAME' makes each position the centre of what it sees.
   """
   return [
-    blocks.Conv('1a', 3, 32, stride=2, padding=padding),
+    blocks.halving_conv(32, padding=padding),
     blocks.Conv('2a', 3, 32, padding=padding),
     blocks.Conv('2b', 3, 64),
-    blocks.Pool('Max', '3a', 3, stride=2, padding=padding),
+    blocks.halving_pool(position='3a', padding=padding),
     blocks.Conv('3b', 1, 80, padding=padding),
     blocks.Conv('4a', 3, 192, padding=padding),
-    blocks.Pool('Max', '5a', 3, stride=2, padding=padding),
+    blocks.halving_pool(position='5a', padding=padding),
   ]
 
 
@@ -99,12 +99,6 @@ def _mixed_8x8(name, conv_3x1):
   return blocks.Mixed(name, branches)
 
 
-def _halving_conv(depth, **kwargs):
-  return blocks.Conv('1a', 3, depth, stride=2, padding='VALID', **kwargs)
-
-
-_HALVING_POOL = blocks.Pool('Max', '1a', 3, stride=2, padding='VALID')
-
 # The released weights have some irregular names, and a 3x3 convolution that is called 1x1.
 _LAYERS = [
   *root(),
@@ -121,13 +115,13 @@ _LAYERS = [
   blocks.Mixed(
     'Mixed_6a',
     [
-      [_halving_conv(384, irregular_name='Conv2d_1a_1x1')],
+      [blocks.halving_conv(384, irregular_name='Conv2d_1a_1x1')],
       [
         blocks.Conv('0a', 1, 64),
         blocks.Conv('0b', 3, 96),
-        _halving_conv(96, irregular_name='Conv2d_1a_1x1'),
+        blocks.halving_conv(96, irregular_name='Conv2d_1a_1x1'),
       ],
-      [_HALVING_POOL],
+      [blocks.halving_pool()],
     ],
   ),
   _mixed_17x17('Mixed_6b', 128),
@@ -137,14 +131,14 @@ _LAYERS = [
   blocks.Mixed(
     'Mixed_7a',
     [
-      [blocks.Conv('0a', 1, 192), _halving_conv(320)],
+      [blocks.Conv('0a', 1, 192), blocks.halving_conv(320)],
       [
         blocks.Conv('0a', 1, 192),
         blocks.Conv('0b', (1, 7), 192),
         blocks.Conv('0c', (7, 1), 192),
-        _halving_conv(192),
+        blocks.halving_conv(192),
       ],
-      [_HALVING_POOL],
+      [blocks.halving_pool()],
     ],
   ),
   _mixed_8x8('Mixed_7b', conv_3x1='0b'),

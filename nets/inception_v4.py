@@ -15,14 +15,6 @@ inception_v4_arg_scope = inception_utils.inception_arg_scope
 _AUXILIARY_END_POINT = 'Mixed_6h'
 
 
-def _valid_conv(position, depth, stride=1):
-  return blocks.Conv(position, 3, depth, stride, 'VALID')
-
-
-def _valid_pool(position):
-  return blocks.Pool('Max', position, 3, stride=2, padding='VALID')
-
-
 _INCEPTION_A = [  # Figure 4.
   [blocks.Conv('0a', 1, 96)],
   [blocks.Conv('0a', 1, 64), blocks.Conv('0b', 3, 96)],
@@ -30,9 +22,9 @@ _INCEPTION_A = [  # Figure 4.
   [blocks.Pool('Avg', '0a', 3), blocks.Conv('0b', 1, 96)],
 ]
 _REDUCTION_A = [  # Figure 7, with the depths of table 1.
-  [_valid_conv('1a', 384, stride=2)],
-  [blocks.Conv('0a', 1, 192), blocks.Conv('0b', 3, 224), _valid_conv('1a', 256, stride=2)],
-  [_valid_pool('1a')],
+  [blocks.halving_conv(384)],
+  [blocks.Conv('0a', 1, 192), blocks.Conv('0b', 3, 224), blocks.halving_conv(256)],
+  [blocks.halving_pool()],
 ]
 _INCEPTION_B = [  # Figure 5.
   [blocks.Conv('0a', 1, 384)],
@@ -47,14 +39,14 @@ _INCEPTION_B = [  # Figure 5.
   [blocks.Pool('Avg', '0a', 3), blocks.Conv('0b', 1, 128)],
 ]
 _REDUCTION_B = [  # Figure 8.
-  [blocks.Conv('0a', 1, 192), _valid_conv('1a', 192, stride=2)],
+  [blocks.Conv('0a', 1, 192), blocks.halving_conv(192)],
   [
     blocks.Conv('0a', 1, 256),
     blocks.Conv('0b', (1, 7), 256),
     blocks.Conv('0c', (7, 1), 320),
-    _valid_conv('1a', 320, stride=2),
+    blocks.halving_conv(320),
   ],
-  [_valid_pool('1a')],
+  [blocks.halving_pool()],
 ]
 _INCEPTION_C = [  # Figure 6.
   [blocks.Conv('0a', 1, 256)],
@@ -71,23 +63,25 @@ _INCEPTION_C = [  # Figure 6.
   [blocks.Pool('Avg', '0a', 3), blocks.Conv('0b', 1, 256)],
 ]
 _STEM = [  # Figure 3.
-  _valid_conv('1a', 32, stride=2),
-  _valid_conv('2a', 32),
+  blocks.halving_conv(32),
+  blocks.Conv('2a', 3, 32, padding='VALID'),
   blocks.Conv('2b', 3, 64),
-  blocks.Mixed('Mixed_3a', [[_valid_pool('0a')], [_valid_conv('0a', 96, stride=2)]]),
+  blocks.Mixed(
+    'Mixed_3a', [[blocks.halving_pool(position='0a')], [blocks.halving_conv(96, position='0a')]]
+  ),
   blocks.Mixed(
     'Mixed_4a',
     [
-      [blocks.Conv('0a', 1, 64), _valid_conv('1a', 96)],
+      [blocks.Conv('0a', 1, 64), blocks.Conv('1a', 3, 96, padding='VALID')],
       [
         blocks.Conv('0a', 1, 64),
         blocks.Conv('0b', (1, 7), 64),
         blocks.Conv('0c', (7, 1), 64),
-        _valid_conv('1a', 96),
+        blocks.Conv('1a', 3, 96, padding='VALID'),
       ],
     ],
   ),
-  blocks.Mixed('Mixed_5a', [[_valid_conv('1a', 192, stride=2)], [_valid_pool('1a')]]),
+  blocks.Mixed('Mixed_5a', [[blocks.halving_conv(192)], [blocks.halving_pool()]]),
 ]
 _LAYERS = [  # Figure 9.
   *_STEM,
@@ -99,8 +93,8 @@ _LAYERS = [  # Figure 9.
 ]
 
 
-def _block(name, branches):
-  """Returns the function that builds a block of `branches`, in the scope `name` by default."""
+def _block(name, default_scope, branches):
+  """Returns the function `name` that builds a block of `branches`."""
 
   def block(inputs: tf.Tensor, scope: str | None = None, reuse: bool | None = None) -> tf.Tensor:
     """Returns the block's features of `[batch, height, width, channels]`.
@@ -110,17 +104,18 @@ def _block(name, branches):
       scope: the variable scope.
       reuse: whether to use the variables that the scope has already.
     """
-    with tf.variable_scope(scope, name, [inputs], reuse=reuse):
+    with tf.variable_scope(scope, default_scope, [inputs], reuse=reuse):
       return blocks.concat_branches(inputs, branches)
 
+  block.__name__ = block.__qualname__ = name
   return block
 
 
-block_inception_a = _block('BlockInceptionA', _INCEPTION_A)
-block_reduction_a = _block('BlockReductionA', _REDUCTION_A)
-block_inception_b = _block('BlockInceptionB', _INCEPTION_B)
-block_reduction_b = _block('BlockReductionB', _REDUCTION_B)
-block_inception_c = _block('BlockInceptionC', _INCEPTION_C)
+block_inception_a = _block('block_inception_a', 'BlockInceptionA', _INCEPTION_A)
+block_reduction_a = _block('block_reduction_a', 'BlockReductionA', _REDUCTION_A)
+block_inception_b = _block('block_inception_b', 'BlockInceptionB', _INCEPTION_B)
+block_reduction_b = _block('block_reduction_b', 'BlockReductionB', _REDUCTION_B)
+block_inception_c = _block('block_inception_c', 'BlockInceptionC', _INCEPTION_C)
 
 
 def inception_v4_base(
