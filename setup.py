@@ -21,7 +21,7 @@ setuptools.setup(
   install_requires=[
     'absl-py',
     'numpy',
-    'pillow',
+    'pillow>=11',
     # TensorFlow 2.21 no longer installs it.
     'tensorboard',
     'tensorflow>=2.16,<2.22',

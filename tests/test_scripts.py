@@ -71,7 +71,8 @@ def folder(tmp_path_factory):
   (root / 'image_of_text' / 'cat').mkdir(parents=True)
   (root / 'image_of_text' / 'cat' / 'cat.png').write_text('this is no PNG')
   (root / 'image_of_text' / 'dog').mkdir()
-  shapes.draw(np.random.RandomState(0), 3, 28).save(root / 'image_of_text' / 'dog' / 'dog.png')
+  for name in ('cat/whole', 'dog/dog', 'dog/other'):
+    shapes.draw(np.random.RandomState(0), 3, 28).save(root / 'image_of_text' / f'{name}.png')
   for name, net in (('lenet', 'lenet'), ('mobilenet', 'mobilenet_v1_025')):
     finished = run(
       'train_image_classifier.py',
