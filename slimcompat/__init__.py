@@ -24,4 +24,6 @@ with quiet.imports():
 
   import tf_slim as slim
 
+quiet.deprecations()
+
 __all__ = ['slim', 'tf']

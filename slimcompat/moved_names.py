@@ -1,4 +1,5 @@
-"""Names that TensorFlow moved after tf_slim 1.1.0 was written, put back where it looks for them."""
+"""Repairs of tf_slim 1.1.0: names that TensorFlow moved after it was written, put back where it
+looks for them, and what no longer works, replaced."""
 
 import importlib
 
@@ -24,31 +25,32 @@ MOVED_NAMES = (
   ),
 )
 
-# TensorFlow's own `layers.normalization` hands these to tf_keras, which need not be installed;
-# ours replace them.
+# (module, name, our module that has a working one under the same name)
 REPLACED_NAMES = (
+  # TensorFlow hands these to tf_keras.legacy_tf_layers.normalization, which is not installed.
   (
-    'layers.normalization',
+    'tensorflow.python.layers.normalization',
     'BatchNormalization',
     'slimcompat.batch_normalization',
-    'BatchNormalization',
   ),
   (
-    'layers.normalization',
+    'tensorflow.python.layers.normalization',
     'batch_normalization',
     'slimcompat.batch_normalization',
-    'batch_normalization',
   ),
+  # NumPy 1.23 no longer takes the list of slices that these index with.
+  ('tf_slim.ops.variables', 'assign_from_checkpoint', 'slimcompat.checkpoint_assignment'),
+  ('tf_slim', 'assign_from_checkpoint', 'slimcompat.checkpoint_assignment'),
 )
 
 
 def restore():
-  """Adds every moved or replaced name to the TensorFlow module that tf_slim expects it in."""
+  """Adds every moved name to the module that tf_slim expects it in, and replaces broken ones."""
   for old_module, old_name, new_module, new_name in MOVED_NAMES:
     target = importlib.import_module('tensorflow.python.' + old_module)
     if not hasattr(target, old_name):
       source = importlib.import_module('tensorflow.python.' + new_module)
       setattr(target, old_name, getattr(source, new_name))
-  for old_module, old_name, new_module, new_name in REPLACED_NAMES:
-    target = importlib.import_module('tensorflow.python.' + old_module)
-    setattr(target, old_name, getattr(importlib.import_module(new_module), new_name))
+  for module, name, our_module in REPLACED_NAMES:
+    ours = importlib.import_module(our_module)
+    setattr(importlib.import_module(module), name, getattr(ours, name))

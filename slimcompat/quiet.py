@@ -19,6 +19,7 @@ _NOISE = re.compile(
 )
 # Where Linux shows NVIDIA's, AMD's and WSL's graphics processors.
 _GPU_FILES = ('/dev/nvidiactl', '/dev/kfd', '/dev/dxg')
+_LEVEL = 'TF_CPP_MIN_LOG_LEVEL'
 
 
 @contextlib.contextmanager
@@ -26,47 +27,89 @@ def imports():
   """Silences the notes on oneDNN, CPU features, CUDA and deprecations while TensorFlow loads.
 
   Whatever else is written to the standard error appears when the block ends; everything does
-  when it ends with an exception. Whoever set `TF_CPP_MIN_LOG_LEVEL` or imported TensorFlow
-  before keeps their choice.
+  when it ends with an exception. `TF_CPP_MIN_LOG_LEVEL=0` shows everything at once, and any
+  other level that the user set stays.
   """
-  if 'tensorflow' in sys.modules or 'TF_CPP_MIN_LOG_LEVEL' in os.environ:
+  if os.environ.get(_LEVEL) == '0':
     yield
     return
-  # The C++ runtime reads the level once, when it loads. 2 shows errors; without a GPU its first
-  # session would report the missing CUDA driver as one, so there only 3, fatal errors.
+  with contextlib.ExitStack() as stack:
+    # Too late once TensorFlow is loaded: it has read the level and written its notes.
+    if 'tensorflow' not in sys.modules:
+      stack.enter_context(_cpp_log_level())
+      stack.enter_context(_filtered_stderr())
+    stack.enter_context(_python_log_level())
+    stack.enter_context(warnings.catch_warnings())
+    warnings.simplefilter('ignore')
+    yield
+
+
+def deprecations():
+  """Silences, for good, that TensorFlow calls its own compat.v1 names and layers deprecated."""
+  from tensorflow.python.util import deprecation
+
+  deprecation._PRINT_DEPRECATION_WARNINGS = False
+  warnings.filterwarnings('ignore', message=r'`(layer|tf\.layers)\.\w+` is deprecated')
+
+
+@contextlib.contextmanager
+def _cpp_log_level():
+  """Sets the level that the C++ runtime reads once, when it loads; children don't inherit it."""
+  if _LEVEL in os.environ:
+    yield
+    return
+  # 2 shows errors; without a GPU the first session would report the missing CUDA driver as one,
+  # so there only 3, fatal errors.
   has_gpu = any(os.path.exists(path) for path in _GPU_FILES)
-  os.environ['TF_CPP_MIN_LOG_LEVEL'] = '2' if has_gpu else '3'
-  logger = logging.getLogger('tensorflow')
-  level = logger.level
-  logger.setLevel(logging.ERROR)
+  os.environ[_LEVEL] = '2' if has_gpu else '3'
   try:
-    with _filtered_stderr(), warnings.catch_warnings():
-      warnings.simplefilter('ignore')
-      yield
+    yield
   finally:
-    logger.setLevel(level)
-  # `tf_slim` calls `layer.apply` in every layer.
-  warnings.filterwarnings('ignore', message='`layer.apply` is deprecated')
+    del os.environ[_LEVEL]
+
+
+@contextlib.contextmanager
+def _python_log_level():
+  """Lets only errors through TensorFlow's Python log."""
+  logger = logging.getLogger('tensorflow')
+
+  def is_error(record):
+    return record.levelno >= logging.ERROR
+
+  # A filter, because TensorFlow sets the logger's level itself when it loads.
+  logger.addFilter(is_error)
+  try:
+    yield
+  finally:
+    logger.removeFilter(is_error)
 
 
 @contextlib.contextmanager
 def _filtered_stderr():
   """Holds back what is written to file descriptor 2, then lets through what is not noise."""
-  sys.stderr.flush()
-  original = os.dup(2)
-  failed = False
-  with tempfile.TemporaryFile() as held_back:
+  with contextlib.ExitStack() as stack:
+    try:
+      held_back = stack.enter_context(tempfile.TemporaryFile())
+      original = os.dup(2)
+    except OSError:  # A closed stderr, or no folder to write to: nothing to filter, or no means.
+      yield
+      return
+    stack.callback(os.close, original)
+    _flush_stderr()
     os.dup2(held_back.fileno(), 2)
+    failed = True
     try:
       yield
-    except BaseException:
-      failed = True
-      raise
+      failed = False
     finally:
-      sys.stderr.flush()
+      _flush_stderr()
       os.dup2(original, 2)
-      os.close(original)
       held_back.seek(0)
       for line in held_back:
         if failed or not _NOISE.match(line):
           os.write(2, line)
+
+
+def _flush_stderr():
+  if sys.stderr is not None:  # As under pythonw.
+    sys.stderr.flush()
