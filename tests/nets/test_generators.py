@@ -79,10 +79,10 @@ NETS = {
 def test_shapes_and_a_training_step(name):
   """The step changes every variable, and the loss falls."""
   net_fn, shape, end_point_names = NETS[name]
+  tf.set_random_seed(1)
   output, end_points = net_fn()
   assert output.shape == shape
   assert end_points.keys() == set(end_point_names.split())
-  tf.set_random_seed(1)
   loss = tf.reduce_mean(tf.square(output - 0.5))
   optimizer = tf.train.GradientDescentOptimizer(0.01)
   gradients = optimizer.compute_gradients(loss)
@@ -194,7 +194,10 @@ REFUSED = {
     lambda: cyclegan.cyclegan_generator_resnet(tf.zeros([2, 4, 4, 3])),
     '4x4.*8x8',
   ),
-  'cyclegan, method': (lambda: _cyclegan('bilinear_upsample'), "Did you mean 'bilinear_upsample_conv'"),
+  'cyclegan, method': (
+    lambda: _cyclegan('bilinear_upsample'),
+    "Did you mean 'bilinear_upsample_conv'",
+  ),
 }
 
 
