@@ -11,9 +11,14 @@ DEPTHWISE_LOCATIONS = (None, 'input', 'expansion', 'output')
 
 
 def make_divisible(value: float, divisor: int, min_value: int | None = None) -> int:
-  """Returns the multiple of `divisor` nearest to `value`, but never less than 0.9 of it.
+  """Returns the multiple of `divisor` nearest to `value`, but at least `min_value`.
 
-  At least `min_value`, or `divisor` where that is None.
+  Where that is less than 0.9 of `value`, it is one `divisor` more.
+
+  Args:
+    value: what to round.
+    divisor: of the result, unless that is raised to a `min_value` which it does not divide.
+    min_value: the least result; None means `divisor`.
   """
   nearest = int(value + divisor / 2) // divisor * divisor
   rounded = max(nearest, divisor if min_value is None else min_value)

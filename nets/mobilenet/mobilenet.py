@@ -41,14 +41,6 @@ class Op(NamedTuple):
 
 
 @slim.add_arg_scope
-def apply_activation(
-  x: tf.Tensor, name: str | None = None, activation_fn: Callable | None = None
-) -> tf.Tensor:
-  """Returns `activation_fn(x)`, or `x` where that is None."""
-  return activation_fn(x, name=name) if activation_fn else x
-
-
-@slim.add_arg_scope
 def depth_multiplier(
   output_params: dict,
   multiplier: float,
