@@ -46,19 +46,16 @@ def assign_from_checkpoint(model_path, var_list, ignore_missing_vars=False):
     stored = reader.get_tensor(name)
     for variable in targets:
       part = variable._get_save_slice_info()
+      shape = tuple(part.full_shape if part else variable.shape.as_list())
+      if shape != stored.shape:
+        raise errors.InputError(
+          f'{name!r} has the shape {stored.shape} in the checkpoint {model_path} and {shape} in'
+          ' the graph; leave it out of var_list.'
+        )
       value = stored
       if part:
-        value = stored[
-          tuple(
-            slice(start, start + size)
-            for start, size in zip(part.var_offset, part.var_shape, strict=True)
-          )
-        ]
-      if variable.shape != value.shape:
-        raise errors.InputError(
-          f'{name!r} has the shape {value.shape} in the checkpoint {model_path} and'
-          f' {variable.shape} in the graph; leave it out of var_list.'
-        )
+        corners = zip(part.var_offset, part.var_shape, strict=True)
+        value = stored[tuple(slice(start, start + size) for start, size in corners)]
       placeholder = tf.placeholder(
         variable.dtype.base_dtype, variable.shape, f'placeholder/{variable.op.name}'
       )
