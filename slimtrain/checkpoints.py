@@ -138,9 +138,9 @@ def plan_restore(checkpoint, variables, exclude_scopes=(), num_classes=None):
   if differing:
     name, shape, saved_shape = differing[0]
     raise errors.InputError(
-      f'{checkpoint} is of another net or another width of it: {name} is {saved_shape} there and'
-      f' {shape} here, and {len(differing)} variables differ so in all. Choose the --model_name'
-      ' that the checkpoint was made with.'
+      f'{checkpoint} is of another net, another width of it or another size of images: {name} is'
+      f' {saved_shape} there and {shape} here, and so {len(differing)} variables differ. Choose the'
+      ' --model_name and the image size that the checkpoint was made with.'
     )
   names = [variable.op.name for variable in variables.values()]
   if saved.keys().isdisjoint(own := [name for name in names if name != 'global_step']):

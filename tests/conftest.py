@@ -24,7 +24,7 @@ def pytest_collection_modifyitems(config, items):
     return
   skip = pytest.mark.skip(reason='takes minutes; run with --slow')
   for item in items:
-    if 'slow' in item.keywords:
+    if item.get_closest_marker('slow'):
       item.add_marker(skip)
 
 

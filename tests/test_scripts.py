@@ -191,6 +191,7 @@ def test_an_undecodable_image_stops_training_and_evaluation(folder):
       f'--checkpoint_path={folder}/lenet',
       f'--eval_dir={folder}/bad_run',
       '--dataset_split_name=train',
+      '--eval_image_size=32',
     ),
   ):
     finished = run(script, '--model_name=lenet', *data, *args)
