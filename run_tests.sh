@@ -26,4 +26,5 @@ fi
 
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .
-exec "$PYTHON" -m pytest "${pytest_args[@]}"
+# A file of tests stays with one worker, for what it shares between them.
+exec "$PYTHON" -m pytest --numprocesses=auto --dist=loadfile "${pytest_args[@]}"
