@@ -537,5 +537,5 @@ def test_learns_a_batch(network):
   step = slim.learning.create_train_op(loss, tf.train.AdamOptimizer(0.003))
   with tf.Session() as session:
     session.run(tf.global_variables_initializer())
-    losses = [session.run(step) for _ in range(60)]
-  assert min(losses[-5:]) < losses[0] / 2
+    losses = [session.run(step) for _ in range(25)]
+  assert max(losses[-5:]) < losses[0] / 2
