@@ -269,7 +269,8 @@ def _aux_place(places, config):
   reductions = nasnet_utils.calc_reduction_layers(config.num_cells, config.num_reduction_layers)
   if not config.use_aux_head or len(reductions) < 2:
     return None
-  return next(place for place in places if place.scope == f'cell_{reductions[1] - 1}')
+  scope = f'cell_{reductions[1] - 1}'
+  return next((place for place in places if place.scope == scope), None)
 
 
 def _min_size(places, aux_place, design):
@@ -282,7 +283,7 @@ def _min_size(places, aux_place, design):
   size = 2 ** num_halvings(places) // 2 + 1
   if aux_place:
     # The second classifier pools 5x5.
-    size = max(size, 4 * 2 ** num_halvings(places[: places.index(aux_place)]) + 1)
+    size = max(size, 4 * 2 ** num_halvings(places[: places.index(aux_place) + 1]) + 1)
   return 2 * size + 1 if design.has_stem_cells else size
 
 

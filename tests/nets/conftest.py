@@ -18,13 +18,26 @@ from slimcompat import tf  # noqa: E402
 
 GOLDENS = ROOT / 'tests' / 'goldens'
 # Nets train here on images of 64x64 pixels, or on these sizes, which they need at least ...
-SMALL_IMAGE_SIZES = {'alexnet_v2': 224, 'overfeat': 231}
+SMALL_IMAGE_SIZES = {
+  'alexnet_v2': 224,
+  'overfeat': 231,
+  # Less would change the shapes in the auxiliary heads.
+  **dict.fromkeys(('inception_v3', 'inception_v4', 'inception_resnet_v2'), 299),
+  **dict.fromkeys(('nasnet_mobile', 'nasnet_large', 'pnasnet_mobile', 'pnasnet_large'), 67),
+}
 # ... and with these arguments.
 SMALL_IMAGE_ARGUMENTS = {
   name: {'fc_conv_padding': 'SAME', 'global_pool': True} for name in ('vgg_a', 'vgg_16', 'vgg_19')
 }
 # As they stand before any test registers a net of its own.
 NETWORKS = tuple(nets_factory.NETWORKS.values())
+
+
+def net_variables(graph):
+  """Returns all variables but the step of training, which NASNet's schedule makes."""
+  step = tf.train.get_global_step(graph)
+  variables = graph.get_collection(tf.GraphKeys.GLOBAL_VARIABLES)
+  return [variable for variable in variables if variable is not step]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +51,7 @@ class BuiltNet:
 
   @property
   def shape_by_variable(self):
-    variables = self.graph.get_collection(tf.GraphKeys.GLOBAL_VARIABLES)
-    return {variable.op.name: variable.shape.as_list() for variable in variables}
+    return {variable.op.name: variable.shape.as_list() for variable in net_variables(self.graph)}
 
   @property
   def shape_by_end_point(self):
@@ -102,10 +114,11 @@ class SmallNet:
       with tf.variable_scope('second'):
         logits, end_points = train_fn(self.images, **keywords)
       self.all_logits = [logits, *(end_points[key] for key in end_points if key == 'AuxLogits')]
-      self.variables = tf.global_variables()
+      self.variables = net_variables(self.graph)
       features_fn = nets_factory.get_network_fn(network.name, None)
       with tf.variable_scope('second', reuse=True):
         self.features, _ = features_fn(self.images, **keywords)
+      self.variables_with_features = net_variables(self.graph)
 
   @functools.cached_property
   def session(self):
@@ -113,7 +126,7 @@ class SmallNet:
     session = tf.Session(graph=self.graph)
     with self.graph.as_default():
       tf.set_random_seed(1)
-      session.run(tf.variables_initializer(self.variables))
+      session.run(tf.global_variables_initializer())
     return session
 
 

@@ -4,12 +4,23 @@ import numpy as np
 import pytest
 
 from nets import nets_factory
+from nets.nasnet import nasnet, pnasnet
 from slimcompat import tf
 
 # By name: the shape of the images or videos in patches, the pixels per side of a patch, and the
 # arguments that make the net smaller.
 NETS = {
   'alexnet_v2': ([8, 5, 5, 3], 39, {}),
+  'nasnet_cifar': (
+    [8, 4, 4, 3],
+    8,
+    {'config': nasnet.cifar_config().parse('num_cells=3,num_conv_filters=8')},
+  ),
+  'pnasnet_mobile': (
+    [8, 4, 4, 3],
+    17,
+    {'config': pnasnet.mobile_imagenet_config().parse('num_cells=3,num_conv_filters=8')},
+  ),
   'resnet_v2_50': ([8, 4, 4, 3], 8, {}),
   's3dg': ([8, 4, 4, 4, 3], 8, {'depth_multiplier': 0.25}),
 }
