@@ -10,7 +10,7 @@ https://arxiv.org/abs/1603.05027, gave to version 2.
 import contextlib
 from collections.abc import Sequence
 
-from nets import arguments, resnet_utils
+from nets import resnet_utils
 from slimcompat import slim, tf
 
 resnet_arg_scope = resnet_utils.resnet_arg_scope
@@ -63,17 +63,8 @@ def bottleneck(
 
 
 def resnet_v1_block(scope: str, base_depth: int, num_units: int, stride: int) -> resnet_utils.Block:
-  """Returns a block of `num_units` bottleneck units, the last one with the `stride`.
-
-  Args:
-    scope: the variable scope.
-    base_depth: the number of channels in the bottlenecks, a quarter of the output's.
-    num_units: how many units.
-    stride: of the block as a whole.
-  """
-  depths = {'depth': base_depth * 4, 'depth_bottleneck': base_depth}
-  strides = [1] * (num_units - 1) + [stride]
-  return resnet_utils.Block(scope, bottleneck, [{**depths, 'stride': each} for each in strides])
+  """Returns a block of units of version 1; see `resnet_utils.bottleneck_block`."""
+  return resnet_utils.bottleneck_block(scope, bottleneck, base_depth, num_units, stride)
 
 
 def resnet_v1(
@@ -112,29 +103,22 @@ def resnet_v1(
     InputError: when the images have another rank, the net has no such `output_stride`, or there
       is more than one position of logits to squeeze.
   """
-  arguments.check_images(inputs)
-  with tf.variable_scope(scope, 'resnet_v1', [inputs], reuse=reuse) as sc:
-    collection = sc.original_name_scope + '_end_points'
-    with (
-      slim.arg_scope(
-        [slim.conv2d, bottleneck, resnet_utils.stack_blocks_dense],
-        outputs_collections=collection,
-      ),
-      NoOpScope()
-      if is_training is None
-      else slim.arg_scope([slim.batch_norm], is_training=is_training),
-    ):
-      net = inputs
-      if include_root_block:
-        net = resnet_utils.root(net)
-        if output_stride is not None:
-          resnet_utils.check_output_stride(output_stride, blocks, resnet_utils.ROOT_STRIDE)
-          output_stride //= resnet_utils.ROOT_STRIDE
-      net = resnet_utils.stack_blocks_dense(
-        net, blocks, output_stride, store_non_strided_activations
-      )
-      net, head_end_points = resnet_utils.classify(net, num_classes, global_pool, spatial_squeeze)
-    return net, {**slim.utils.convert_collection_to_dict(collection), **head_end_points}
+  return resnet_utils.residual_net(
+    inputs,
+    blocks,
+    bottleneck,
+    'resnet_v1',
+    preactivated=False,
+    num_classes=num_classes,
+    is_training=is_training,
+    global_pool=global_pool,
+    output_stride=output_stride,
+    include_root_block=include_root_block,
+    spatial_squeeze=spatial_squeeze,
+    reuse=reuse,
+    scope=scope,
+    store_non_strided_activations=store_non_strided_activations,
+  )
 
 
 resnet_v1.default_image_size = 224

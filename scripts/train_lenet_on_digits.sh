@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 TRAIN_DIR="${TRAIN_DIR:-/tmp/slimtrain/lenet_on_digits}"
-STEPS="${STEPS:-600}"
+STEPS="${STEPS:-800}"
 source scripts/run.sh
 
 run "$PYTHON" train_image_classifier.py \
@@ -14,8 +14,9 @@ run "$PYTHON" train_image_classifier.py \
   --max_number_of_steps="$STEPS" \
   --batch_size=50 \
   --optimizer=momentum \
-  --learning_rate=0.01 \
-  --learning_rate_decay_type=fixed \
+  --learning_rate=0.02 \
+  --learning_rate_decay_type=polynomial \
+  --num_epochs_per_decay=27 \
   --log_every_n_steps=100
 
 run "$PYTHON" eval_image_classifier.py \
