@@ -11,6 +11,11 @@ from slimcompat import tf
 # arguments that make the net smaller.
 NETS = {
   'alexnet_v2': ([8, 5, 5, 3], 39, {}),
+  'inception_v1': ([8, 4, 4, 3], 8, {}),
+  'inception_v2': ([8, 4, 4, 3], 8, {'depth_multiplier': 0.25}),
+  'inception_v3': ([8, 5, 5, 3], 15, {'depth_multiplier': 0.25, 'create_aux_logits': False}),
+  'inception_v4': ([8, 5, 5, 3], 15, {'create_aux_logits': False}),
+  'inception_resnet_v2': ([8, 5, 5, 3], 15, {'create_aux_logits': False}),
   'nasnet_cifar': (
     [8, 4, 4, 3],
     8,
@@ -24,7 +29,7 @@ NETS = {
   'resnet_v2_50': ([8, 4, 4, 3], 8, {}),
   's3dg': ([8, 4, 4, 4, 3], 8, {'depth_multiplier': 0.25}),
 }
-SLOW = {'alexnet_v2'}
+SLOW = {'alexnet_v2', 'inception_v1', 'inception_v4', 'inception_resnet_v2'}
 
 
 @pytest.mark.parametrize(
