@@ -11,6 +11,7 @@ import dataclasses
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 from xml.etree import ElementTree
@@ -233,6 +234,7 @@ def run(request, tmp_path_factory):
       failures[name] = '\n'.join(child.text for child in troubles)
     elif case.find('skipped') is None:
       passed.append(name)
+  shutil.rmtree(folder / 'environment')  # 2 GB, which pytest would keep for three sessions.
   return Run(numpy_version, tuple(tests), tuple(passed), failures)
 
 
