@@ -51,6 +51,7 @@ _SCRIPT = """
     net = slim.batch_norm(net, fused=False)
     net = slim.dropout(slim.fully_connected(slim.flatten(slim.max_pool2d(net, 2)), 6))
     session.run(tf.global_variables_initializer())
+    slim.get_model_variables('fully_connected/biases')[0].load(np.ones(6), session)  # Deprecated.
     assert session.run(net).shape == (2, 6)
     assert len(tf.get_collection(tf.GraphKeys.UPDATE_OPS)) == 4
 """
