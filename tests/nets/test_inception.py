@@ -133,6 +133,7 @@ def test_full_first_convolution():
 
 def test_dilation_in_place_of_stride(recipe):
   """With an output stride of 8, every second position is what a stride of 16 gives."""
+  tf.set_random_seed(1)
   images = tf.constant(recipe.input_images([1, 107, 107, 3]))
   with (
     slim.arg_scope(inception.inception_resnet_v2_arg_scope()),
@@ -142,11 +143,10 @@ def test_dilation_in_place_of_stride(recipe):
     with tf.variable_scope('net', reuse=True) as scope:
       fine, _ = inception.inception_resnet_v2_base(images, 'PreAuxLogits', 8, scope=scope)
   with tf.Session() as session:
-    tf.set_random_seed(1)
     session.run(tf.global_variables_initializer())
     coarse, fine = session.run([coarse, fine])
   assert fine.shape[1:3] == (9, 9)
-  assert fine[:, ::2, ::2] == pytest.approx(coarse, abs=1e-5 * abs(coarse).max())
+  assert abs(fine[:, ::2, ::2] - coarse).max() <= 1e-5 * abs(coarse).max()
 
 
 @pytest.mark.parametrize(
