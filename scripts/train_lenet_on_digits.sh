@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 TRAIN_DIR="${TRAIN_DIR:-/tmp/slimtrain/lenet_on_digits}"
-STEPS="${STEPS:-800}"
+STEPS="${STEPS:-1000}"
 source scripts/run.sh
 
 run "$PYTHON" train_image_classifier.py \
@@ -13,10 +13,11 @@ run "$PYTHON" train_image_classifier.py \
   --train_dir="$TRAIN_DIR" \
   --max_number_of_steps="$STEPS" \
   --batch_size=50 \
-  --optimizer=momentum \
-  --learning_rate=0.02 \
+  --optimizer=adam \
+  --opt_epsilon=1e-8 \
+  --learning_rate=0.001 \
   --learning_rate_decay_type=polynomial \
-  --num_epochs_per_decay=27 \
+  --num_epochs_per_decay=35 \
   --log_every_n_steps=100
 
 run "$PYTHON" eval_image_classifier.py \
