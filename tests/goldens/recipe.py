@@ -21,8 +21,8 @@ def variable_value(name, shape):
     value = 0.1 * normal
   else:
     fan_in = np.prod(shape[:2] if leaf == 'depthwise_weights' else shape[:-1])
-    value = normal * np.sqrt(2.0 / int(fan_in))
-  return value.astype('float32')
+    value = normal * np.sqrt(2.0 / int(fan_in)).astype('float32')
+  return value
 
 
 def input_images(shape):
