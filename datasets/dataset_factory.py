@@ -250,7 +250,7 @@ def _get_split(row, split_name, dataset_dir, file_pattern, reader):
       dataset_dir, (file_pattern or row.file_pattern).replace('%s', split_name)
     ),
     'reader': reader or tf.TFRecordReader,
-    'decoder': records.make_decoder(row.items),
+    'decoder': records.Decoder(row.items),
     'items_to_descriptions': {item.name: item.description for item in row.items},
     'num_classes': row.num_classes,
     'labels_to_names': labels_to_names,

@@ -8,6 +8,9 @@ from slimcompat import slim, tf
 
 decoders = slim.tfexample_decoder
 
+IMAGE_KEY = 'image/encoded'
+LABEL_KEY = 'image/class/label'
+
 
 class EncodedImage(decoders.ItemHandler):
   """Decodes `image/encoded` to uint8 `[height, width, channels]`, by the shape given.
@@ -17,14 +20,11 @@ class EncodedImage(decoders.ItemHandler):
   """
 
   def __init__(self, shape: tuple[int | None, int | None, int]):
-    super().__init__(['image/encoded'])
-    self._shape = shape
+    super().__init__([IMAGE_KEY])
+    self.shape = shape
 
   def tensors_to_item(self, keys_to_tensors):
-    image = tf.io.decode_image(
-      keys_to_tensors['image/encoded'], channels=self._shape[-1], expand_animations=False
-    )
-    return tf.ensure_shape(image, self._shape)
+    return tf.ensure_shape(_decode(keys_to_tensors[IMAGE_KEY], self.shape[-1]), self.shape)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +40,8 @@ class Item:
 # Without a default: a record that lacks its label is an error, not an example of class 0.
 LABEL = Item(
   'label',
-  {'image/class/label': tf.FixedLenFeature([], tf.int64)},
-  lambda: decoders.Tensor('image/class/label'),
+  {LABEL_KEY: tf.FixedLenFeature([], tf.int64)},
+  lambda: decoders.Tensor(LABEL_KEY),
   'The class, an int64.',
 )
 LABEL_TEXT = Item(
@@ -72,16 +72,73 @@ def image_item(shape: tuple[int | None, int | None, int]) -> Item:
   sides = f'{height or "height"}, {width or "width"}, {channels}'
   return Item(
     'image',
-    {'image/encoded': tf.FixedLenFeature([], tf.string)},
+    {IMAGE_KEY: tf.FixedLenFeature([], tf.string)},
     lambda: EncodedImage(shape),
     f'The image, uint8 [{sides}] in [0, 255].',
   )
 
 
-def make_decoder(items: tuple[Item, ...]) -> decoders.TFExampleDecoder:
-  """Returns the decoder of a serialized tf.train.Example into `items`."""
-  features = {key: feature for item in items for key, feature in item.features.items()}
-  return decoders.TFExampleDecoder(features, {item.name: item.handler() for item in items})
+class Decoder(decoders.TFExampleDecoder):
+  """Decodes a serialized tf.train.Example into `items`, or a part of its image only."""
+
+  def __init__(self, items: tuple[Item, ...]):
+    features = {key: feature for item in items for key, feature in item.features.items()}
+    handlers = {item.name: item.handler() for item in items}
+    super().__init__(features, handlers)
+    self._channels = handlers['image'].shape[-1]
+    self.varies_in_size = None in handlers['image'].shape
+
+  def decode_window(
+    self, record: tf.Tensor, choose_window: Callable, is_fast: bool
+  ) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns a part of the image and the label; of a JPEG, only that part is decoded.
+
+    Args:
+      record: scalar string.
+      choose_window: a function of the image's shape, int32 `[3]`, that returns the window's
+        corner and its size, `[3]`, and perhaps more.
+      is_fast: whether JPEGs are decoded with a faster, less exact inverse cosine transform, and
+        without smoothing the colours, which most JPEGs hold at half the resolution.
+
+    Returns:
+      uint8 `[window height, window width, channels]`, and the label, int64.
+    """
+    features = {
+      IMAGE_KEY: tf.FixedLenFeature([], tf.string),
+      LABEL_KEY: tf.FixedLenFeature([], tf.int64),
+    }
+    example = tf.io.parse_single_example(record, features)
+    encoded = example[IMAGE_KEY]
+
+    def decode_jpeg_window():
+      shape = tf.image.extract_jpeg_shape(encoded)
+      corner, size, *_ = choose_window(shape)
+      top, left = tf.unstack(corner[:2])
+      height, width = tf.unstack(size[:2])
+      # Colours at half the resolution are smoothed with those beside them.
+      first = tf.maximum(left - 1, 0)
+      end = tf.minimum(left + width + 1, shape[1])
+      wider = tf.image.decode_and_crop_jpeg(
+        encoded,
+        tf.stack([top, first, height, end - first]),
+        channels=self._channels,
+        dct_method='INTEGER_FAST' if is_fast else '',
+        fancy_upscaling=not is_fast,
+      )
+      return wider[:, left - first : left - first + width]
+
+    def decode_and_cut():
+      image = _decode(encoded, self._channels)
+      corner, size, *_ = choose_window(tf.shape(image))
+      return tf.slice(image, corner, size)
+
+    window = tf.cond(tf.image.is_jpeg(encoded), decode_jpeg_window, decode_and_cut)
+    window.set_shape([None, None, self._channels])
+    return window, example[LABEL_KEY]
+
+
+def _decode(encoded, channels):
+  return tf.io.decode_image(encoded, channels=channels, expand_animations=False)
 
 
 def reason(error: tf.errors.OpError) -> str:

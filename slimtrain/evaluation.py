@@ -88,9 +88,17 @@ def evaluate(settings):
   """
   files.check_writable('eval_dir', settings.eval_dir)
   checkpoint = checkpoints.find(settings.checkpoint_path)
+  deployment.start_runtime(settings.session)
   data = inputs.load_data(settings.data)
   with tf.Graph().as_default():
-    batch, watch = _build_input(settings, data)
+    batches = inputs.make_evaluation_batches(
+      data,
+      settings.data,
+      settings.model.model_name,
+      models.image_size(settings.model, settings.eval_image_size),
+    )
+    source = inputs.Input(batches, settings.data.input_timeout_secs)
+    batch = source.next_batch()
     model = models.build_model(settings.model, batch.images, data.num_classes)
     metrics = {
       f'eval/{metric.name}': metric.make(model, batch.labels)
@@ -107,7 +115,7 @@ def evaluate(settings):
       session.run([tf.local_variables_initializer(), tf.tables_initializer()])
       restore(session)
       updates = [update for _, update in metrics.values()]
-      num_examples = _run_batches(session, settings, data, batch, watch, updates)
+      num_examples = _run_batches(session, settings, data, batch, source, updates)
       values = session.run({tag: value for tag, (value, _) in metrics.items()})
   result = {
     'checkpoint': checkpoint,
@@ -126,20 +134,6 @@ def evaluate(settings):
     writer.add_summary(summaries.scalars(values), result['global_step'])
   files.write_json(os.path.join(settings.eval_dir, 'eval.json'), result)
   return result
-
-
-def _build_input(settings, data):
-  """Returns the Batch to evaluate, and the watch over its first arrival."""
-  image_size = models.image_size(settings.model, settings.eval_image_size)
-  with tf.device('/device:CPU:0'):
-    preprocess = inputs.make_preprocess(
-      settings.data, settings.model.model_name, image_size, is_training=False
-    )
-    iterator = inputs.get_iterator(inputs.make_evaluation_batches(data, settings.data, preprocess))
-    watch = inputs.FirstBatchWatch(
-      inputs.Batch(*iterator.get_next()), settings.data.input_timeout_secs
-    )
-  return watch.batch, watch
 
 
 def _plan_restore(settings, checkpoint, data):
@@ -168,7 +162,7 @@ def _plan_restore(settings, checkpoint, data):
   return plan
 
 
-def _run_batches(session, settings, data, batch, watch, updates):
+def _run_batches(session, settings, data, batch, source, updates):
   """Runs `updates` on each batch of the split; returns the number of examples."""
   num_batches = -(-data.num_examples // settings.data.batch_size)
   if settings.max_num_batches:
@@ -178,6 +172,6 @@ def _run_batches(session, settings, data, batch, watch, updates):
   with inputs.explained_errors(data, settings.data):
     # The bar shows on a terminal only.
     for index in tqdm.trange(num_batches, desc='evaluating', unit='batch', disable=None):
-      with watch.first_step(session) if index == 0 else contextlib.nullcontext():
+      with source.first_step(session) if index == 0 else contextlib.nullcontext():
         num_examples += session.run([size, updates])[0]
   return int(num_examples)

@@ -3,18 +3,17 @@
 import contextlib
 import dataclasses
 import os
+import random
 import re
 import sys
 import threading
+import warnings
 from typing import NamedTuple
 
-from datasets import dataset_factory, verification
+from datasets import dataset_factory, records, verification
 from slimcompat import errors, slim, tf
 from slimtrain import settings as settings_lib
-from slimtrain.preprocessing import preprocessing_factory
-
-# Serialized examples held for shuffling, at most; ImageNet's are about 110 kB each.
-SHUFFLE_BUFFER_SIZE = 2048
+from slimtrain.preprocessing import preprocessing_factory, randomness
 
 # Marks, in an error of TensorFlow, a sentence of our own.
 _MARK = 'Bad record: '
@@ -46,10 +45,36 @@ class DataSettings(settings_lib.Settings):
   use_grayscale: bool = settings_lib.setting(False, 'Whether images are made gray, 1 channel.')
   num_readers: int = settings_lib.setting(4, 'Files read at the same time.', lower=1)
   num_preprocessing_threads: int = settings_lib.setting(
-    4, 'Images preprocessed at the same time.', lower=1
+    4, 'Images preprocessed at the same time, where there are not more cores.', lower=1
   )
   input_timeout_secs: float = settings_lib.setting(
     120.0, 'Seconds without a first batch after which the input counts as stuck.', above=0
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingDataSettings(DataSettings):
+  """Data."""
+
+  shuffle_buffer_size: int = settings_lib.setting(
+    2048,
+    'Examples out of which the next is drawn, after the files were shuffled. Each is held as it is'
+    ' in its file.',
+    lower=1,
+  )
+  cache: str = settings_lib.setting(
+    'none',
+    'What stays in memory after the first epoch: the records, or the decoded images, of height x'
+    ' width x channels bytes each.',
+    choices=('none', 'records', 'decoded'),
+  )
+  deterministic_input: bool = settings_lib.setting(
+    False,
+    'Whether order and distortions follow from --seed alone, also after the run was continued.',
+  )
+  fast_jpeg: bool = settings_lib.setting(
+    False,
+    'Whether JPEGs are decoded faster and less exactly where only a part of them is used.',
   )
 
 
@@ -91,76 +116,170 @@ def load_data(settings):
   return Data(dataset, list(counts), sum(counts.values()), num_classes)
 
 
-def make_training_batches(data, settings, preprocess):
+def make_training_batches(data, settings, model_name, image_size, seed=None, num_seen=0):
   """Returns an endless tf.data.Dataset of full, shuffled Batches.
 
   Args:
     data: a Data.
-    settings: DataSettings.
-    preprocess: a function of a uint8 image `[height, width, channels]` that returns an image of
-      static shape.
+    settings: TrainingDataSettings.
+    model_name: the net, which chooses the preprocessing when `settings` don't.
+    image_size: pixels per side.
+    seed: an int from which the order of the examples follows, and with
+      `settings.deterministic_input` all else; None is another one each time.
+    num_seen: the examples that the run has already been given, when it is continued.
   """
-  files = tf.data.Dataset.from_tensor_slices(data.files).shuffle(len(data.files))
-  records = _read(files, len(data.files), settings)
-  records = records.shuffle(min(data.num_examples, SHUFFLE_BUFFER_SIZE)).repeat()
-  return _make_batches(records, data, settings, preprocess, drop_remainder=True)
+  preprocessing = preprocessing_factory.find(settings.preprocessing_name or model_name)
+  decoder = data.dataset.decoder
+  is_decoded = settings.cache == 'decoded'
+  cuts_early = (
+    preprocessing.choose_window is not None
+    and isinstance(decoder, records.Decoder)
+    and decoder.varies_in_size
+    and not is_decoded
+  )
+  more = {'crop_image': False} if cuts_early else {}
+
+  def choose_window(image_shape, window_seed):
+    with randomness.seeded(window_seed):
+      return preprocessing.choose_window(image_shape)
+
+  def decode(path, number, record):
+    if cuts_early:
+      # Drawn here, for in the branches that decode, a graph's seed would give the numbers again
+      # that it gives outside.
+      window_seed = randomness.seed()
+      image, label = decoder.decode_window(
+        record, lambda shape: choose_window(shape, window_seed), settings.fast_jpeg
+      )
+    else:
+      image, label = decoder.decode(record, ['image', 'label'])
+    return image, _checked(label, data, settings, path, number)
+
+  # Without autograph's conversion, which would wrap up the errors.
+  @tf.autograph.experimental.do_not_convert
+  def make_example(index, example):
+    is_seeded = settings.deterministic_input
+    with randomness.seeded(tf.stack([seed, index])) if is_seeded else contextlib.nullcontext():
+      image, label = example if is_decoded else decode(*example)
+      image = preprocessing.preprocess_image(
+        image,
+        image_size,
+        image_size,
+        is_training=True,
+        use_grayscale=settings.use_grayscale,
+        **more,
+      )
+    if is_seeded:
+      _check_reproducible(preprocessing.name)
+    return Batch(image, label)
+
+  if seed is None:
+    seed = random.SystemRandom().getrandbits(31)
+  examples = _in_epochs(data, settings, decode if is_decoded else None, seed, num_seen)
+  with warnings.catch_warnings():
+    # That the graph's seed reaches the distortions is what is wanted.
+    warnings.filterwarnings('ignore', 'Seed .* from outer graph')
+    examples = examples.map(make_example, num_parallel_calls=_num_threads(settings))
+  return _in_batches(examples, settings, drop_remainder=True)
 
 
-def make_evaluation_batches(data, settings, preprocess):
+def make_evaluation_batches(data, settings, model_name, image_size):
   """Returns a tf.data.Dataset of Batches that holds every example once; the last may be smaller.
 
   The arguments are those of `make_training_batches`.
   """
-  files = tf.data.Dataset.from_tensor_slices(data.files)
-  records = _read(files, len(data.files), settings)
-  return _make_batches(records, data, settings, preprocess, drop_remainder=False)
-
-
-def make_preprocess(settings, model_name, image_size, is_training):
-  """Returns the function of an image that `make_training_batches` wants."""
-  preprocessing_fn = preprocessing_factory.get_preprocessing(
-    settings.preprocessing_name or model_name, is_training, settings.use_grayscale
+  preprocess = preprocessing_factory.get_preprocessing(
+    settings.preprocessing_name or model_name, False, settings.use_grayscale
   )
-  return lambda image: preprocessing_fn(image, image_size, image_size)
+
+  @tf.autograph.experimental.do_not_convert
+  def make_example(path, number, record):
+    image, label = data.dataset.decoder.decode(record, ['image', 'label'])
+    label = _checked(label, data, settings, path, number)
+    return Batch(preprocess(image, image_size, image_size), label)
+
+  examples = _read(tf.data.Dataset.from_tensor_slices(data.files), len(data.files), settings)
+  examples = examples.map(make_example, num_parallel_calls=_num_threads(settings))
+  return _in_batches(examples, settings, drop_remainder=False)
 
 
-def get_iterator(batches):
-  """Returns the iterator over `batches`; it starts with the session's lookup tables."""
-  iterator = tf.data.make_initializable_iterator(batches)
-  tf.add_to_collection(tf.GraphKeys.TABLE_INITIALIZERS, iterator.initializer)
-  return iterator
+def _in_epochs(data, settings, decode, seed, num_seen):
+  """Returns an endless dataset of (number of the example, its record or what `decode` makes of it).
+
+  Each epoch shuffles the files, and the examples in a buffer, by a seed of its own: a run that is
+  continued skips whole epochs, and in the last one reads records but does not decode them.
+  """
+  num_files = len(data.files)
+  files = tf.data.Dataset.from_tensor_slices(data.files)
+  kept = None
+  if settings.cache != 'none':
+    kept = _read(files, num_files, settings)
+    if decode:
+      kept = kept.map(decode, num_parallel_calls=_num_threads(settings))
+    kept = kept.cache()
+
+  def read_epoch(epoch):
+    if kept is not None:
+      return kept
+    return _read(files.shuffle(num_files, seed + epoch), num_files, settings)
+
+  buffer_size = min(data.num_examples, settings.shuffle_buffer_size)
+  first_epoch, num_skipped = divmod(num_seen, data.num_examples)
+  epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
+  examples = epochs.flat_map(lambda epoch: read_epoch(epoch).shuffle(buffer_size, seed + epoch))
+  return examples.skip(num_skipped).enumerate(num_seen)
 
 
 def _read(files, num_files, settings):
   """Returns a dataset of (path, number in the file, serialized example)."""
 
   def read_file(path):
-    records = tf.data.TFRecordDataset(path).enumerate()
-    return records.map(lambda number, record: (path, number, record))
+    examples = tf.data.TFRecordDataset(path).enumerate()
+    return examples.map(lambda number, record: (path, number, record))
 
-  return files.interleave(
-    read_file,
-    cycle_length=min(settings.num_readers, num_files),
-    num_parallel_calls=min(settings.num_readers, num_files),
+  num_readers = min(settings.num_readers, num_files)
+  return files.interleave(read_file, cycle_length=num_readers, num_parallel_calls=num_readers)
+
+
+def _checked(label, data, settings, path, number):
+  """Returns the `label` of a record less the offset, int64, having checked that it is a class."""
+  label = tf.reshape(tf.cast(label, tf.int64), []) - settings.labels_offset
+  in_range = tf.logical_and(label >= 0, label < data.num_classes)
+  complaint = tf.strings.format(
+    f'{_MARK}Record {{}} (counted from 0) of {{}} has the label {{}}, but labels run from'
+    f' {settings.labels_offset} to {data.dataset.num_classes - 1}.',
+    (number, path, label + settings.labels_offset),
   )
+  with tf.control_dependencies([tf.debugging.Assert(in_range, [complaint])]):
+    return tf.identity(label)
 
 
-def _make_batches(records, data, settings, preprocess, drop_remainder):
-  def make_example(path, number, record):
-    image, label = data.dataset.decoder.decode(record, ['image', 'label'])
-    label = tf.reshape(tf.cast(label, tf.int64), []) - settings.labels_offset
-    in_range = tf.logical_and(label >= 0, label < data.num_classes)
-    complaint = tf.strings.format(
-      f'{_MARK}Record {{}} (counted from 0) of {{}} has the label {{}}, but labels run from'
-      f' {settings.labels_offset} to {data.dataset.num_classes - 1}.',
-      (number, path, label + settings.labels_offset),
-    )
-    with tf.control_dependencies([tf.debugging.Assert(in_range, [complaint])]):
-      return preprocess(image), tf.identity(label)
+def _check_reproducible(preprocessing_name):
+  """Raises InputError when an op of the function being built draws numbers of its own."""
+  for op in tf.get_default_graph().get_operations():
+    if op.op_def.is_stateful and ('Random' in op.type or op.type.startswith('SampleDistorted')):
+      raise errors.InputError(
+        f'--deterministic_input: the preprocessing {preprocessing_name!r} draws random numbers with'
+        f' {op.type}, in an order that no seed determines. Draw them with the functions of'
+        ' slimtrain.preprocessing.randomness, or leave the flag out.'
+      )
 
-  batches = records.map(make_example, num_parallel_calls=settings.num_preprocessing_threads)
-  batches = batches.batch(settings.batch_size, drop_remainder=drop_remainder)
-  return batches.prefetch(tf.data.experimental.AUTOTUNE)
+
+def _num_threads(settings):
+  has_affinity = hasattr(os, 'sched_getaffinity')
+  num_cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count()
+  return max(settings.num_preprocessing_threads, num_cores)
+
+
+def _in_batches(examples, settings, drop_remainder):
+  """Returns a dataset of Batches, made ahead of the step in threads that do nothing else."""
+  batches = examples.batch(settings.batch_size, drop_remainder=drop_remainder)
+  options = tf.data.Options()
+  options.deterministic = not drop_remainder or settings.deterministic_input
+  options.experimental_optimization.map_and_batch_fusion = True
+  options.threading.private_threadpool_size = _num_threads(settings)
+  options.threading.max_intra_op_parallelism = 1
+  return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
 @contextlib.contextmanager
@@ -185,27 +304,56 @@ def explained_errors(data, settings):
     raise errors.InputError(f'{sentence} Mend the file, or convert the data again.') from error
 
 
-class FirstBatchWatch:
-  """Ends a run whose input does not deliver a first batch in time.
+class Input:
+  """Takes batches into a graph, and watches over how long that takes.
 
-  A step that is blocked in the input cannot look at the clock, so a thread does: it closes the
-  session, which cancels the step. What ignores even that, such as Python code in the input, is
-  left behind by ending the process; before the first step nothing can be lost.
+  A step that is blocked in the input cannot look at the clock, so a thread does: when the first
+  batch is late, it closes the session, which cancels the step. What ignores even that, such as
+  Python code in the input, is left behind by ending the process; before the first step nothing can
+  be lost.
   """
 
   GRACE_SECS = 5
 
-  def __init__(self, batch, timeout_secs):
-    """Adds to the graph a count of the batches delivered. `self.batch` replaces `batch`."""
+  def __init__(self, batches, timeout_secs, device=None):
+    """Adds to the graph an iterator over `batches`, which starts with the session's tables.
+
+    Args:
+      batches: a tf.data.Dataset of Batches.
+      timeout_secs: see above.
+      device: where batches are copied to ahead of the step; None leaves them in the CPU's memory.
+    """
+    self._device = device or '/cpu:0'
+    if device:
+      batches = batches.apply(tf.data.experimental.prefetch_to_device(device))
     self._timeout_secs = timeout_secs
     self._is_over = threading.Event()
     self._is_late = False
-    with tf.device('/cpu:0'), tf.control_dependencies(batch):
-      self._num_batches = tf.Variable(
-        0, trainable=False, collections=[tf.GraphKeys.LOCAL_VARIABLES], name='num_batches_read'
-      )
-      with tf.control_dependencies([tf.assign_add(self._num_batches, 1)]):
-        self.batch = Batch(*(tf.identity(part) for part in batch))
+    self._previous = []
+    with tf.device(self._device):
+      self._iterator = tf.data.make_initializable_iterator(batches)
+    with tf.device('/cpu:0'):
+      tf.add_to_collection(tf.GraphKeys.TABLE_INITIALIZERS, self._iterator.initializer)
+      self._num_batches = _make_counter('num_batches_read', tf.int64)
+      self._wait_secs = _make_counter('input_wait_secs', tf.float64)
+      self._num_batches_now = self._num_batches.read_value()
+      self.wait_secs = self._wait_secs.read_value()  # So far, of all steps.
+
+  def next_batch(self):
+    """Adds to the graph the taking of a Batch; each call takes another one, in this order."""
+    with tf.device('/cpu:0'), tf.control_dependencies(self._previous):
+      start_secs = tf.timestamp()
+      with tf.control_dependencies([start_secs]), tf.device(self._device):
+        batch = self._iterator.get_next()
+      with tf.control_dependencies(batch):
+        counts = [
+          self._num_batches.assign_add(1, read_value=False),
+          self._wait_secs.assign_add(tf.timestamp() - start_secs, read_value=False),
+        ]
+      with tf.control_dependencies(counts), tf.device(self._device):
+        batch = Batch(*(tf.identity(part) for part in batch))
+    self._previous = list(batch)
+    return batch
 
   @contextlib.contextmanager
   def first_step(self, session):
@@ -230,7 +378,7 @@ class FirstBatchWatch:
     if self._is_over.wait(self._timeout_secs):
       return
     with contextlib.suppress(tf.errors.OpError, RuntimeError):
-      if session.run(self._num_batches) > 0:
+      if session.run(self._num_batches_now) > 0:
         return
     self._is_late = True
     session.close()
@@ -238,3 +386,15 @@ class FirstBatchWatch:
       sys.stderr.write(f'{os.path.basename(sys.argv[0])}: error: {self._complaint()}\n')
       sys.stderr.flush()
       os._exit(1)
+
+
+def _make_counter(name, dtype):
+  return tf.get_variable(
+    name,
+    [],
+    dtype,
+    tf.zeros_initializer(),
+    trainable=False,
+    collections=[tf.GraphKeys.LOCAL_VARIABLES],
+    use_resource=True,
+  )

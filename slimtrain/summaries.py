@@ -3,28 +3,36 @@
 from slimcompat import slim, tf
 
 
-def add_training_summaries(clone, losses, learning_rate, accuracy):
-  """Adds the summaries of a training step to the graph.
+def training_scalars(clone, losses, learning_rate, accuracy):
+  """Returns what a training step is summarized by, as {tag: scalar tensor}.
 
   Args:
-    clone: the first deployment.Clone, whose model is a models.Model.
+    clone: the first deployment.Clone.
     losses: the deployment.Losses of all.
     learning_rate: scalar.
     accuracy: scalar, the share of the first clone's batch that it classifies rightly.
   """
-  for name, end_point in clone.model.end_points.items():
+  values = {f'losses/{loss.op.name}': loss for loss in tf.losses.get_losses(clone.scope or None)}
+  values['Losses/clone_loss'] = losses.clones[0]
+  if losses.regularization is not None:
+    values['Losses/regularization_loss'] = losses.regularization
+  values['total_loss'] = losses.total
+  values['learning_rate'] = tf.cast(learning_rate, tf.float32)
+  values['accuracy'] = accuracy
+  return values
+
+
+def add_activations(end_points):
+  """Adds a histogram of each end point, and its share of zeros, to the graph's summaries."""
+  for name, end_point in end_points.items():
     tf.summary.histogram(f'activations/{name}', end_point)
     tf.summary.scalar(f'sparsity/{name}', tf.math.zero_fraction(end_point))
+
+
+def add_weights():
+  """Adds a histogram of each of the model's variables to the graph's summaries."""
   for variable in slim.get_model_variables():
     tf.summary.histogram(variable.op.name, variable)
-  for loss in tf.losses.get_losses(clone.scope or None):
-    tf.summary.scalar(f'losses/{loss.op.name}', loss)
-  tf.summary.scalar('Losses/clone_loss', losses.clones[0])
-  if losses.regularization is not None:
-    tf.summary.scalar('Losses/regularization_loss', losses.regularization)
-  tf.summary.scalar('total_loss', losses.total)
-  tf.summary.scalar('learning_rate', learning_rate)
-  tf.summary.scalar('accuracy', accuracy)
 
 
 def scalars(values):

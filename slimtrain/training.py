@@ -1,11 +1,11 @@
 """Training a net: the train op, and the run of slim.learning.train around it."""
 
-import contextlib
 import dataclasses
+import datetime
 import time
 from typing import NamedTuple
 
-from slimcompat import slim, tf
+from slimcompat import errors, slim, stateless_draws, tf
 from slimtrain import (
   checkpoints,
   console,
@@ -36,6 +36,24 @@ class TrainingSettings(settings_lib.Settings):
     600, 'Seconds between two summaries. 0: none.', lower=0
   )
   save_interval_secs: int = settings_lib.setting(600, 'Seconds between two checkpoints.', lower=1)
+  summarize_activations: bool = settings_lib.setting(
+    False, 'Whether the summaries hold histograms of the activations, and their shares of zeros.'
+  )
+  summarize_weights: bool = settings_lib.setting(
+    False, 'Whether the summaries hold histograms of the weights.'
+  )
+  steps_per_run: int = settings_lib.setting(
+    1,
+    'Steps that TensorFlow runs without returning to Python: more speed up nets whose steps take'
+    ' a few milliseconds. Lines, summaries and checkpoints are then made between such runs.',
+    lower=1,
+  )
+  seed: int | None = settings_lib.setting(
+    None,
+    'Seed of the initial weights, the order of the examples, their distortions and dropout. Unset:'
+    ' another one in each run.',
+    lower=0,
+  )
   train_image_size: int | None = settings_lib.setting(
     None, 'Pixels per side of the images. Unset: as --model_name says.', lower=1
   )
@@ -51,7 +69,7 @@ class TrainingSettings(settings_lib.Settings):
     refused='Training with simulated quantization went with tf.contrib; leave the flag out.',
   )
   model: models.TrainedModelSettings = settings_lib.group(models.TrainedModelSettings)
-  data: inputs.DataSettings = settings_lib.group(inputs.DataSettings)
+  data: inputs.TrainingDataSettings = settings_lib.group(inputs.TrainingDataSettings)
   learning_rate: learning_rates.LearningRateSettings = settings_lib.group(
     learning_rates.LearningRateSettings
   )
@@ -60,15 +78,28 @@ class TrainingSettings(settings_lib.Settings):
   devices: deployment.DeploymentSettings = settings_lib.group(deployment.DeploymentSettings)
   session: deployment.SessionSettings = settings_lib.group(deployment.SessionSettings)
 
+  def __post_init__(self):
+    super().__post_init__()
+    if self.data.deterministic_input and self.seed is None:
+      raise errors.InputError(
+        '--deterministic_input needs --seed, a number from which order and distortions follow.'
+      )
+    if self.steps_per_run > 1 and self.summarize_activations:
+      raise errors.InputError(
+        f'--steps_per_run={self.steps_per_run} and --summarize_activations exclude each other:'
+        ' activations cannot leave a run of several steps. Leave one of them out.'
+      )
+
 
 class TrainStep(NamedTuple):
-  """The graph of one training step."""
+  """The graph of one session.run, of `steps_per_run` training steps."""
 
-  train_op: tf.Tensor  # Runs the whole step; the total loss.
-  global_step: tf.Tensor  # The number of steps run, this one included.
-  watch: inputs.FirstBatchWatch
+  run_op: tf.Operation  # Runs all.
+  loss: tf.Tensor  # The total loss of the last step.
+  global_step: tf.Tensor  # The number of steps run, with these.
+  learning_rate: tf.Tensor  # Of the last step.
   summary_op: tf.Tensor
-  learning_rate: tf.Tensor
+  source: inputs.Input
   batch_size: int  # Examples in a step, of all clones.
 
 
@@ -79,22 +110,27 @@ def train(settings):
     InputError: when the settings, the data or a checkpoint are at fault.
   """
   files.check_writable('train_dir', settings.train_dir)
+  deployment.start_runtime(settings.session)
   data = inputs.load_data(settings.data)
   console.say(
     f'{data.num_examples} examples of {data.num_classes} classes in {len(data.files)} files of'
     f' {settings.data.dataset_name}, split {settings.data.dataset_split_name}.'
   )
+  # The ways to start, in this order:
+  # 1. the newest checkpoint in train_dir, with everything in it: the run goes on;
+  # 2. the weights of --checkpoint_path, at step 0: fine-tuning;
+  # 3. initial values, at step 0.
+  resumed = checkpoints.newest(settings.train_dir)
+  first_step = checkpoints.saved_step(resumed) if resumed else 0
   with tf.Graph().as_default():
-    step = build_train_step(settings, data)
-    # The ways to start, in this order:
-    # 1. the newest checkpoint in train_dir, with everything in it: the run goes on;
-    # 2. the weights of --checkpoint_path, at step 0: fine-tuning;
-    # 3. initial values, at step 0.
-    first_step, restore = 0, None
-    if resumed := checkpoints.plan_resume(settings.train_dir):
-      first_step = checkpoints.saved_step(resumed.checkpoint)
+    if settings.seed is not None:
+      tf.set_random_seed(settings.seed)
+    step = build_train_step(settings, data, make_batches(settings, data, first_step))
+    restore = None
+    if resumed:
+      checkpoints.plan_resume(settings.train_dir)
       ignored = ' --checkpoint_path is ignored.' if settings.fine_tuning.checkpoint_path else ''
-      console.say(f'Continuing {resumed.checkpoint} at step {first_step}.{ignored}')
+      console.say(f'Continuing {resumed} at step {first_step}.{ignored}')
       if first_step >= (settings.max_number_of_steps or float('inf')):
         console.say('That is --max_number_of_steps already; nothing is left to do.')
         return None
@@ -102,8 +138,9 @@ def train(settings):
       for line in checkpoints.report(start):
         console.say(line)
       restore = checkpoints.make_restore_fn(start)
+    console.say(_describe_steps(settings, data, step))
     loss = slim.learning.train(
-      step.train_op,
+      step.run_op,
       settings.train_dir,
       train_step_fn=_Loop(settings, data, step, first_step).run_step,
       train_step_kwargs={},
@@ -120,25 +157,95 @@ def train(settings):
   return loss
 
 
-def build_train_step(settings, data):
-  """Builds the graph of a training step from `data` and returns it as a TrainStep."""
-  image_size = models.image_size(settings.model, settings.train_image_size)
+def make_batches(settings, data, first_step=0):
+  """Returns the tf.data.Dataset of inputs.Batches that training takes from `first_step` on."""
+  return inputs.make_training_batches(
+    data,
+    settings.data,
+    settings.model.model_name,
+    models.image_size(settings.model, settings.train_image_size),
+    settings.seed,
+    num_seen=first_step * settings.data.batch_size * settings.devices.num_clones,
+  )
+
+
+def build_train_step(settings, data, batches):
+  """Builds the graph of a session.run of training and returns it as a TrainStep.
+
+  Args:
+    settings: TrainingSettings.
+    data: the inputs.Data.
+    batches: an endless tf.data.Dataset of inputs.Batches.
+  """
+  source = inputs.Input(
+    batches, settings.data.input_timeout_secs, deployment.input_device(settings.devices)
+  )
+  # A loop in the graph must see what its own steps have made of the variables.
+  in_loop = settings.steps_per_run > 1
+  with tf.variable_scope(tf.get_variable_scope(), use_resource=True if in_loop else None):
+    with tf.device('/device:CPU:0'):
+      global_step = tf.train.get_or_create_global_step()
+    if in_loop:
+      scalars = _build_loop(settings, data, source, global_step)
+    else:
+      scalars = _build_step(settings, data, source, global_step)
   with tf.device('/device:CPU:0'):
-    preprocess = inputs.make_preprocess(
-      settings.data, settings.model.model_name, image_size, is_training=True
-    )
-    iterator = inputs.get_iterator(inputs.make_training_batches(data, settings.data, preprocess))
-    watch = inputs.FirstBatchWatch(
-      inputs.Batch(*iterator.get_next()), settings.data.input_timeout_secs
-    )
-    global_step = tf.train.get_or_create_global_step()
-  batches = iter([watch.batch])
+    with tf.control_dependencies(list(scalars.values())):
+      run_op = tf.no_op('run_steps')
+      next_step = global_step.read_value()
+    for tag, value in scalars.items():
+      tf.summary.scalar(tag, value)
+    if settings.summarize_weights:
+      summaries.add_weights()
+  return TrainStep(
+    run_op,
+    scalars['total_loss'],
+    next_step,
+    scalars['learning_rate'],
+    tf.summary.merge_all(),
+    source,
+    settings.data.batch_size * settings.devices.num_clones,
+  )
+
+
+def _build_loop(settings, data, source, global_step):
+  """Builds `steps_per_run` steps in a loop; returns the scalars of the last one."""
+  num_steps = tf.constant(settings.steps_per_run, tf.int64)
+  if settings.max_number_of_steps:
+    num_steps = tf.minimum(num_steps, settings.max_number_of_steps - tf.cast(global_step, tf.int64))
+  tags = []
+
+  def run_step(num_run, _):
+    scalars = _build_step(settings, data, source, global_step)
+    tags.extend(scalars)
+    values = tf.stack(list(scalars.values()))
+    with tf.control_dependencies([values]):
+      return num_run + 1, values
+
+  # What the step returns is known only once it is built, so the loop starts with no values at all.
+  _, values = tf.while_loop(
+    lambda num_run, _: num_run < num_steps,
+    run_step,
+    [tf.zeros([], tf.int64), tf.zeros([0])],
+    shape_invariants=[tf.TensorShape([]), tf.TensorShape([None])],
+    parallel_iterations=1,
+    back_prop=False,
+  )
+  return {tag: values[index] for index, tag in enumerate(tags)}
+
+
+def _build_step(settings, data, source, global_step):
+  """Builds one step; returns the scalars that summarize it, which are there when it is done."""
   accuracies = []
 
   def build_model():
-    with tf.device('/device:CPU:0'):
-      batch = next(batches, None) or inputs.Batch(*iterator.get_next())
+    batch = source.next_batch()
+    first_op = len(tf.get_default_graph().get_operations())
     model = models.build_trained_model(settings.model, batch.images, batch.labels, data.num_classes)
+    if settings.data.deterministic_input:
+      with tf.device('/device:CPU:0'):
+        step = tf.cast(global_step.read_value(), tf.int64)
+      stateless_draws.follow_step(tf.get_default_graph().get_operations()[first_op:], step)
     correct = tf.equal(tf.argmax(model.logits, axis=-1), batch.labels)
     accuracies.append(tf.reduce_mean(tf.cast(correct, tf.float32)))
     return model
@@ -152,75 +259,106 @@ def build_train_step(settings, data):
       settings.learning_rate, global_step, data.num_examples / settings.data.batch_size
     )
     optimizer = optimizers.make_optimizer(settings.optimizer, learning_rate)
+  if settings.session.mixed_precision == 'float16':
+    # Gradients too small for float16 would be 0: the loss is scaled by what they just bear.
+    optimizer = tf.mixed_precision.MixedPrecisionLossScaleOptimizer(optimizer, 'dynamic')
   losses, gradients = deployment.compute_gradients(
     clones, optimizer, checkpoints.variables_to_train(settings.fine_tuning.trainable_scopes)
   )
-  summaries.add_training_summaries(clones[0], losses, learning_rate, accuracies[0])
+  if settings.summarize_activations:
+    summaries.add_activations(clones[0].model.end_points)
+  scalars = summaries.training_scalars(clones[0], losses, learning_rate, accuracies[0])
   updates = [optimizer.apply_gradients(gradients, global_step), *update_ops]
   if settings.moving_average_decay:
     averages = checkpoints.make_moving_averages(settings.moving_average_decay, global_step)
     with tf.control_dependencies(updates):
       updates = [averages.apply(slim.get_model_variables())]
   with tf.control_dependencies(updates):
-    train_op = tf.identity(losses.total, name='train_op')
-    next_step = tf.identity(global_step)
-  return TrainStep(
-    train_op,
-    next_step,
-    watch,
-    tf.summary.merge_all(),
-    learning_rate,
-    settings.data.batch_size * settings.devices.num_clones,
+    return {tag: tf.identity(value) for tag, value in scalars.items()}
+
+
+def _describe_steps(settings, data, step):
+  clones = settings.devices.num_clones
+  parts = f' ({clones} clones x {settings.data.batch_size})' if clones > 1 else ''
+  return (
+    f'A step takes {step.batch_size} images{parts}, an epoch'
+    f' {data.num_examples / step.batch_size:.1f} steps.'
   )
 
 
 class _Loop:
-  """The step function of slim.learning.train: one session.run a step, lines and summaries."""
+  """The step function of slim.learning.train: one session.run, and now and then a line."""
 
   def __init__(self, settings, data, step, first_step):
     self._settings = settings
     self._data = data
     self._step = step
-    self._is_first = True
-    # The step and the time of the last line.
-    self._last_step, self._last_line_secs = first_step, time.monotonic()
-    self._last_summary_secs = float('-inf')  # The first step has summaries.
+    self._num_steps = first_step  # Run so far, of all runs.
+    self._run_quietly = None  # A step without a line; there once there is a session.
+    # The first step has summaries.
+    self._next_summary_secs = 0.0 if settings.save_summaries_secs else float('inf')
+    self._loss = None  # As of the last line, like the following.
+    self._line_step, self._line_secs, self._line_wait_secs = first_step, 0.0, 0.0
 
   def run_step(self, session, train_op, global_step, train_step_kwargs):
-    """Runs one step; returns the loss and whether to stop."""
-    del global_step  # Reading it in the same run could give the step before or after.
-    settings = self._settings
-    writer = train_step_kwargs.get('summary_writer')
+    """Runs one step, or `steps_per_run`; returns the last loss known and whether to stop."""
+    del train_op, global_step
+    last_step = self._settings.max_number_of_steps or float('inf')
+    is_first = self._run_quietly is None
+    with inputs.explained_errors(self._data, self._settings.data):
+      if is_first:
+        self._run_quietly = session.make_callable(self._step.global_step)
+        self._line_secs = time.monotonic()
+        with self._step.source.first_step(session):
+          self._run_and_report(session, train_step_kwargs.get('summary_writer'), has_line=True)
+      elif self._is_line_due(last_step) or time.monotonic() >= self._next_summary_secs:
+        self._run_and_report(
+          session, train_step_kwargs.get('summary_writer'), self._is_line_due(last_step)
+        )
+      else:
+        self._num_steps = int(self._run_quietly())
+    return self._loss, self._num_steps >= last_step
+
+  def _is_line_due(self, last_step):
+    """Returns whether the run to come reaches a step that has a line."""
+    interval = self._settings.log_every_n_steps
+    reached = self._num_steps + self._settings.steps_per_run
+    return reached // interval > self._num_steps // interval or reached >= last_step
+
+  def _run_and_report(self, session, writer, has_line):
+    step = self._step
     fetches = {
-      'loss': train_op,
-      'step': self._step.global_step,
-      'learning_rate': self._step.learning_rate,
+      'loss': step.loss,
+      'step': step.global_step,
+      'learning_rate': step.learning_rate,
+      'wait_secs': step.source.wait_secs,
     }
-    start_secs = time.monotonic()
-    interval_secs = settings.save_summaries_secs
-    if writer and 0 < interval_secs <= start_secs - self._last_summary_secs:
-      fetches['summary'] = self._step.summary_op
-    watch = contextlib.nullcontext()
-    if self._is_first:
-      self._last_line_secs = start_secs
-      watch = self._step.watch.first_step(session)
-    with inputs.explained_errors(self._data, settings.data), watch:
-      results = session.run(fetches)
+    has_summary = writer and time.monotonic() >= self._next_summary_secs
+    if has_summary:
+      fetches['summary'] = step.summary_op
+    results = session.run(fetches)
     now_secs = time.monotonic()
-    step = int(results['step'])
-    secs_per_step = (now_secs - self._last_line_secs) / (step - self._last_step)
-    images_per_sec = self._step.batch_size / secs_per_step
-    if 'summary' in results:
-      self._last_summary_secs = now_secs
-      writer.add_summary(results['summary'], step)
-      writer.add_summary(summaries.scalars({'images_per_sec': images_per_sec}), step)
-    is_last = step >= (settings.max_number_of_steps or float('inf'))
-    if step % settings.log_every_n_steps == 0 or self._is_first or is_last:
+    self._loss = results['loss']
+    self._num_steps = int(results['step'])
+    secs = now_secs - self._line_secs
+    secs_per_step = secs / (self._num_steps - self._line_step)
+    images_per_sec = step.batch_size / secs_per_step
+    if has_summary:
+      self._next_summary_secs = now_secs + self._settings.save_summaries_secs
+      writer.add_summary(results['summary'], self._num_steps)
+      writer.add_summary(summaries.scalars({'images_per_sec': images_per_sec}), self._num_steps)
+    if not has_line:
+      return
+    wait_share = (results['wait_secs'] - self._line_wait_secs) / secs
+    line = (
       # People's scripts look for the beginning of this line, up to the closing parenthesis.
-      console.say(
-        f'global step {step}: loss = {results["loss"]:.4f} ({secs_per_step:.3f} sec/step)'
-        f'  learning rate {results["learning_rate"]:.4g}, {images_per_sec:.0f} images/s'
-      )
-      self._last_step, self._last_line_secs = step, now_secs
-    self._is_first = False
-    return results['loss'], is_last
+      f'global step {self._num_steps}: loss = {self._loss:.4f} ({secs_per_step:.3f} sec/step)'
+      f'  learning rate {results["learning_rate"]:.4g}, {images_per_sec:.0f} images/s,'
+      f' {wait_share:.0%} waiting for input'
+    )
+    if self._settings.max_number_of_steps:
+      left_secs = (self._settings.max_number_of_steps - self._num_steps) * secs_per_step
+      line += f', {datetime.timedelta(seconds=round(left_secs))} left'
+    console.say(line)
+    self._line_step, self._line_secs = self._num_steps, now_secs
+    self._line_wait_secs = results['wait_secs']

@@ -6,7 +6,7 @@ of K. He et al., "Deep Residual Learning", https://arxiv.org/abs/1512.03385, sec
 """
 
 from slimcompat import tf
-from slimtrain.preprocessing import images
+from slimtrain.preprocessing import images, randomness
 
 PADDING = 4  # Pixels on each side.
 MAX_BRIGHTNESS_DELTA = 63.0  # Of values in [0, 255].
@@ -41,18 +41,21 @@ def preprocess_for_train(
   add_image_summaries = add_image_summaries and images.can_add_summaries()
   image = _prepare(image, output_height, output_width, add_image_summaries, use_grayscale)
   image = tf.pad(image, [[padding, padding], [padding, padding], [0, 0]])
-  height, width, channels = tf.unstack(tf.shape(image))
+  height, width, _ = tf.unstack(tf.shape(image))
   image = tf.image.resize_image_with_crop_or_pad(
     image, tf.maximum(height, output_height), tf.maximum(width, output_width)
   )
   num_channels = images.num_channels(image)
-  image = tf.random_crop(image, [output_height, output_width, channels])
+  num_places = tf.unstack(tf.shape(image)[:2] - [output_height, output_width] + 1)
+  begin = [randomness.uniform([], 0, places, tf.int32) for places in num_places]
+  image = tf.slice(image, [*begin, 0], [output_height, output_width, -1])
   image.set_shape([output_height, output_width, num_channels])
-  image = tf.image.random_flip_left_right(image)
+  image = images.mirror_half(image)
   if add_image_summaries:
     images.add_summary('distorted_image', image)
-  image = tf.image.random_brightness(image, MAX_BRIGHTNESS_DELTA)
-  image = tf.image.random_contrast(image, *CONTRAST_RANGE)
+  brightness = randomness.uniform([], -MAX_BRIGHTNESS_DELTA, MAX_BRIGHTNESS_DELTA)
+  image = tf.image.adjust_brightness(image, brightness)
+  image = tf.image.adjust_contrast(image, randomness.uniform([], *CONTRAST_RANGE))
   return tf.image.per_image_standardization(image)
 
 

@@ -1,6 +1,7 @@
 """What the preprocessings share: the check of an image, its channels, its summaries."""
 
 from slimcompat import errors, tf
+from slimtrain.preprocessing import randomness
 
 
 def check(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
@@ -58,6 +59,14 @@ def to_gray(image: tf.Tensor) -> tf.Tensor:
     return gray
   # Not tf.cond: there TensorFlow 2.21's optimizer runs the branch not taken, which fails.
   return tf.where(tf.equal(tf.shape(image)[2], 1), rgb[..., :1], gray)
+
+
+def mirror_half(image: tf.Tensor) -> tf.Tensor:
+  """Returns `image` `[height, width, channels]`, left and right exchanged half of the time."""
+  # Over the axes [1] or []: not a branch, which costs more than reversing.
+  mirrored = tf.reverse(image, tf.range(1, 1 + tf.cast(randomness.coin(), tf.int32)))
+  mirrored.set_shape(image.shape)
+  return mirrored
 
 
 def can_add_summaries() -> bool:

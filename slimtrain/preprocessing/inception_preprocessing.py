@@ -10,13 +10,17 @@ for 8%; and by default one way to resize and two adjustments of colour stand for
 import functools
 from collections.abc import Callable
 
-from slimcompat import errors, tf
-from slimtrain.preprocessing import images
+from slimcompat import compilation, errors, tf
+from slimtrain.preprocessing import images, randomness
 
 MAX_BRIGHTNESS_DELTA = 32.0 / 255.0
 SATURATION_RANGE = (0.5, 1.5)
 MAX_HUE_DELTA = 0.2  # Of a full turn.
 CONTRAST_RANGE = (0.5, 1.5)
+MIN_OBJECT_COVERED = 0.1
+ASPECT_RATIO_RANGE = (0.75, 1.33)  # Width by height.
+AREA_RANGE = (0.05, 1.0)
+MAX_ATTEMPTS = 100
 
 # The adjustments do not commute, so their order is drawn, too.
 COLOR_ORDERINGS = (
@@ -25,7 +29,7 @@ COLOR_ORDERINGS = (
   ('contrast', 'hue', 'brightness', 'saturation'),
   ('hue', 'saturation', 'contrast', 'brightness'),
 )
-# Without the adjustments that cost the most.
+# Without the adjustments that cost the most. (`_distort_fast` has the first.)
 FAST_COLOR_ORDERINGS = (
   ('brightness', 'saturation'),
   ('saturation', 'brightness'),
@@ -44,7 +48,7 @@ def apply_with_random_selector(x: tf.Tensor, func: Callable, num_cases: int) -> 
   """Returns `func(x, case)` for a random `case` in `[0, num_cases)`; only that one is computed."""
   if num_cases == 1:
     return func(x, 0)
-  case = tf.random_uniform([], maxval=num_cases, dtype=tf.int32)
+  case = randomness.uniform([], 0, num_cases, tf.int32)
   return tf.switch_case(case, [functools.partial(func, x, case) for case in range(num_cases)])
 
 
@@ -71,13 +75,43 @@ def distort_color(
     return _adjust(image, color_ordering, fast_mode, _draw_adjustments())
 
 
+def choose_window(
+  image_shape: tf.Tensor,
+  bbox: tf.Tensor | None = None,
+  min_object_covered: float = MIN_OBJECT_COVERED,
+  aspect_ratio_range: tuple[float, float] = ASPECT_RATIO_RANGE,
+  area_range: tuple[float, float] = AREA_RANGE,
+  max_attempts: int = MAX_ATTEMPTS,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+  """Returns where `distorted_bounding_box_crop` cuts an image, which need not be decoded yet.
+
+  Args:
+    image_shape: int32 `[3]`: height, width and channels.
+    bbox: as for `preprocess_for_train`.
+    min_object_covered: as for `distorted_bounding_box_crop`, like the others.
+
+  Returns:
+    The window's corner, `[3]`, and size, `[3]`, for `tf.slice`, and its box, `[1, 1, 4]`.
+  """
+  return tf.raw_ops.StatelessSampleDistortedBoundingBox(
+    image_size=image_shape,
+    bounding_boxes=tf.constant([[[0.0, 0.0, 1.0, 1.0]]]) if bbox is None else bbox,
+    seed=randomness.seed(),
+    min_object_covered=min_object_covered,
+    aspect_ratio_range=aspect_ratio_range,
+    area_range=area_range,
+    max_attempts=max_attempts,
+    use_image_if_no_bounding_boxes=True,
+  )
+
+
 def distorted_bounding_box_crop(
   image: tf.Tensor,
   bbox: tf.Tensor,
-  min_object_covered: float = 0.1,
-  aspect_ratio_range: tuple[float, float] = (0.75, 1.33),
-  area_range: tuple[float, float] = (0.05, 1.0),
-  max_attempts: int = 100,
+  min_object_covered: float = MIN_OBJECT_COVERED,
+  aspect_ratio_range: tuple[float, float] = ASPECT_RATIO_RANGE,
+  area_range: tuple[float, float] = AREA_RANGE,
+  max_attempts: int = MAX_ATTEMPTS,
   scope: str | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
   """Returns a random crop of `image`, and its box.
@@ -96,18 +130,8 @@ def distorted_bounding_box_crop(
     `image`, `[1, 1, 4]`, like `bbox`.
   """
   with tf.name_scope(scope, 'distorted_bounding_box_crop'):
-    # The op itself does not look at the graph's seed.
-    seed, seed2 = tf.random.get_seed(None)
-    begin, size, distorted_bbox = tf.image.sample_distorted_bounding_box(
-      tf.shape(image),
-      bbox,
-      seed=seed,
-      seed2=seed2,
-      min_object_covered=min_object_covered,
-      aspect_ratio_range=aspect_ratio_range,
-      area_range=area_range,
-      max_attempts=max_attempts,
-      use_image_if_no_bounding_boxes=True,
+    begin, size, distorted_bbox = choose_window(
+      tf.shape(image), bbox, min_object_covered, aspect_ratio_range, area_range, max_attempts
     )
     crop = tf.slice(image, begin, size)
     crop.set_shape([None, None, images.num_channels(image)])
@@ -159,26 +183,67 @@ def preprocess_for_train(
       if add_image_summaries:
         _add_boxes_summary('images_with_distorted_bounding_box', image, distorted_bbox)
       image = crop
-    image = apply_with_random_selector(
-      tf.image.convert_image_dtype(image, tf.float32),
-      lambda image, case: tf.image.resize_images(image, [height, width], RESIZE_METHODS[case]),
-      num_cases=1 if fast_mode else len(RESIZE_METHODS),
-    )
-    image.set_shape([height, width, 3])
+    resized = (_resize if fast_mode else _resize_in_any_way)(image, height, width)
     if add_image_summaries:
-      images.add_summary('cropped_resized_image' if random_crop else 'resized_image', image)
-    image = tf.image.random_flip_left_right(image)
-    adjustments = _draw_adjustments()
-    image = apply_with_random_selector(
-      image,
-      lambda image, ordering: _adjust(image, ordering, fast_mode, adjustments),
-      num_cases=1 if fast_mode else len(COLOR_ORDERINGS),
-    )
-    if use_grayscale:
-      image = images.to_gray(image)
+      images.add_summary('cropped_resized_image' if random_crop else 'resized_image', resized)
+    image = (_distort_fast if fast_mode else _distort_fully)(resized, use_grayscale)
     if add_image_summaries:
-      images.add_summary('final_distorted_image', image)
-    return _to_net_range(image)
+      images.add_summary('final_distorted_image', image / 2 + 0.5)
+    return image
+
+
+def _resize(image, height, width):
+  """Returns `image` of `height` x `width` pixels as float32, in [0, 1]."""
+  # The crop is not made one of floats first, which would take as long as to resize it.
+  full_scale = image.dtype.max if image.dtype.is_integer else 1.0
+  return tf.cast(tf.image.resize_images(image, [height, width]), tf.float32) / full_scale
+
+
+def _resize_in_any_way(image, height, width):
+  image = apply_with_random_selector(
+    tf.image.convert_image_dtype(image, tf.float32),
+    lambda image, case: tf.image.resize_images(image, [height, width], RESIZE_METHODS[case]),
+    num_cases=len(RESIZE_METHODS),
+  )
+  image.set_shape([height, width, 3])
+  return image
+
+
+def _distort_fast(image, use_grayscale):
+  """Returns `image`, in [0, 1], mirrored and of other colours, in [-1, 1]."""
+  return _distort_pixels(
+    image,
+    is_mirrored=randomness.coin(),
+    brightness=randomness.uniform([], -MAX_BRIGHTNESS_DELTA, MAX_BRIGHTNESS_DELTA),
+    saturation=randomness.uniform([], *SATURATION_RANGE),
+    use_grayscale=use_grayscale,
+  )
+
+
+@compilation.compiled
+def _distort_pixels(image, is_mirrored, brightness, saturation, use_grayscale):
+  """The arithmetic of `_distort_fast`, in one loop over the pixels."""
+  image = tf.where(is_mirrored, tf.reverse(image, [1]), image) + brightness
+  # A pixel's value is the greatest of R, G and B. Saturation scales how far below it the others
+  # are, until the least is 0.
+  red, green, blue = tf.unstack(image, axis=-1)
+  value = tf.maximum(tf.maximum(red, green), blue)[..., tf.newaxis]
+  spread = value - tf.minimum(tf.minimum(red, green), blue)[..., tf.newaxis]
+  factor = tf.minimum(saturation, tf.math.divide_no_nan(value, spread))
+  image = tf.clip_by_value(value - factor * (value - image), 0.0, 1.0)
+  return _to_net_range(images.to_gray(image) if use_grayscale else image)
+
+
+def _distort_fully(image, use_grayscale):
+  """Returns `image` as `_distort_fast` does, of all of `COLOR_ORDERINGS`."""
+  image = images.mirror_half(image)
+  adjustments = _draw_adjustments()
+  image = apply_with_random_selector(
+    image,
+    lambda image, ordering: _adjust(image, ordering, False, adjustments),
+    num_cases=len(COLOR_ORDERINGS),
+  )
+  return _to_net_range(images.to_gray(image) if use_grayscale else image)
 
 
 def preprocess_for_eval(
@@ -273,10 +338,10 @@ def _draw_adjustments():
 
   They are drawn here, outside of the branches: there, seeds would repeat those outside.
   """
-  brightness = tf.random_uniform([], -MAX_BRIGHTNESS_DELTA, MAX_BRIGHTNESS_DELTA)
-  saturation = tf.random_uniform([], *SATURATION_RANGE)
-  hue = tf.random_uniform([], -MAX_HUE_DELTA, MAX_HUE_DELTA)
-  contrast = tf.random_uniform([], *CONTRAST_RANGE)
+  brightness = randomness.uniform([], -MAX_BRIGHTNESS_DELTA, MAX_BRIGHTNESS_DELTA)
+  saturation = randomness.uniform([], *SATURATION_RANGE)
+  hue = randomness.uniform([], -MAX_HUE_DELTA, MAX_HUE_DELTA)
+  contrast = randomness.uniform([], *CONTRAST_RANGE)
   return {
     'brightness': lambda image: tf.image.adjust_brightness(image, brightness),
     'saturation': lambda image: tf.image.adjust_saturation(image, saturation),

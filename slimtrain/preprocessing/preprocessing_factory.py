@@ -31,6 +31,9 @@ class Preprocessing:
   preprocess_image: Callable
   help: str = ''  # One line: what it does, and the range of the values it gives.
   source: str = ''  # Authors, title, URL.
+  # choose_window(image shape) -> corner, size, ...: what training cuts out of an image first of
+  # all, for decoding no more than that. `preprocess_image` then takes `crop_image=False`.
+  choose_window: Callable | None = None
 
 
 PREPROCESSINGS = tables.Table(
@@ -43,6 +46,7 @@ PREPROCESSINGS = tables.Table(
       ' in [-1, 1].',
       source='C. Szegedy et al., "Going Deeper with Convolutions", 2014,'
       ' https://arxiv.org/abs/1409.4842, section 6',
+      choose_window=inception_preprocessing.choose_window,
     ),
     Preprocessing(
       'vgg',
@@ -75,6 +79,15 @@ def known_names() -> list[str]:
   return list(dict.fromkeys([*PREPROCESSINGS, *nets_factory.NETWORKS]))
 
 
+def find(name: str) -> Preprocessing:
+  """Returns the row of the preprocessing `name`, or of the net `name`. Raises InputError."""
+  if name in PREPROCESSINGS:
+    return PREPROCESSINGS[name]
+  if name in nets_factory.NETWORKS:
+    return PREPROCESSINGS[nets_factory.NETWORKS[name].preprocessing]
+  raise tables.UnknownNameError(tables.unknown_name(PREPROCESSINGS.noun, name, known_names()))
+
+
 def get_preprocessing(
   name: str, is_training: bool = False, use_grayscale: bool = False
 ) -> Callable:
@@ -92,12 +105,7 @@ def get_preprocessing(
   Raises:
     InputError: when there is no such preprocessing nor net.
   """
-  if name in PREPROCESSINGS:
-    preprocessing = PREPROCESSINGS[name]
-  elif name in nets_factory.NETWORKS:
-    preprocessing = PREPROCESSINGS[nets_factory.NETWORKS[name].preprocessing]
-  else:
-    raise tables.UnknownNameError(tables.unknown_name(PREPROCESSINGS.noun, name, known_names()))
+  preprocessing = find(name)
 
   def preprocessing_fn(image, output_height, output_width, **kwargs):
     return preprocessing.preprocess_image(

@@ -6,7 +6,7 @@ the colours in training, and one centre crop in evaluation.
 """
 
 from slimcompat import errors, tf
-from slimtrain.preprocessing import images
+from slimtrain.preprocessing import images, randomness
 
 # The means of the training images of ImageNet, R, G and B, in [0, 255]: the paper's authors'
 # https://gist.github.com/ksimonyan/211839e770f7b538e2d8
@@ -46,9 +46,9 @@ def preprocess_for_train(
       ' pixels, and the first must be positive and not above the second.'
     )
   image = images.check(image, output_height, output_width)
-  side = tf.random_uniform([], resize_side_min, resize_side_max + 1, tf.int32)
+  side = randomness.uniform([], resize_side_min, resize_side_max + 1, tf.int32)
   image = _resize_and_crop(image, side, output_height, output_width, _random_offset)
-  image = tf.image.random_flip_left_right(image)
+  image = images.mirror_half(image)
   return _subtract_mean(image, use_grayscale)
 
 
@@ -139,7 +139,7 @@ def _crop(image, size, offset):
 
 
 def _random_offset(num_places):
-  return tf.random_uniform([], maxval=num_places, dtype=tf.int32)
+  return randomness.uniform([], 0, num_places, tf.int32)
 
 
 def _central_offset(num_places):

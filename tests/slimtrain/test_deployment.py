@@ -58,10 +58,11 @@ def test_the_only_clone_has_plain_names():
   assert one_step(1)[3] == ['']
 
 
-def test_variables_of_several_clones_live_on_the_cpu():
-  settings = deployment.DeploymentSettings(num_clones=2)
+@pytest.mark.parametrize(('clone_on_cpu', 'device'), [(False, 'GPU:0'), (True, 'CPU:0')])
+def test_variables_live_with_the_first_clone(clone_on_cpu, device):
+  settings = deployment.DeploymentSettings(num_clones=2, clone_on_cpu=clone_on_cpu)
   deployment.make_clones(settings, lambda: slim.fully_connected(tf.ones([1, 2]), 2, scope='fc'))
-  assert all('CPU' in variable.device for variable in tf.global_variables())
+  assert all(device in variable.device for variable in tf.global_variables())
 
 
 def test_a_loss_without_variables_is_refused():
@@ -84,3 +85,62 @@ def test_session_config():
   assert config.log_device_placement
   assert config.gpu_options.allow_growth
   assert config.gpu_options.per_process_gpu_memory_fraction == 0.25
+
+
+def test_session_config_of_speed():
+  config = deployment.session_config(
+    deployment.SessionSettings(xla=True, intra_op_threads=3, inter_op_threads=1)
+  )
+  assert config.intra_op_parallelism_threads == 3
+  assert config.inter_op_parallelism_threads == 1
+  assert config.graph_options.optimizer_options.global_jit_level == 1
+  assert config.graph_options.optimizer_options.cpu_global_jit
+
+
+def test_float16_needs_a_gpu():
+  with pytest.raises(errors.InputError, match='float16 needs a GPU'):
+    deployment.session_config(deployment.SessionSettings(mixed_precision='float16'))
+
+
+@pytest.mark.parametrize('has_avx512', [True, False])
+def test_bfloat16_needs_avx512(monkeypatch, has_avx512):
+  monkeypatch.setattr(deployment, '_has_avx512', lambda: has_avx512)
+  settings = deployment.SessionSettings(mixed_precision='bfloat16')
+  if has_avx512:
+    options = deployment.session_config(settings).graph_options.rewrite_options
+    assert options.auto_mixed_precision_onednn_bfloat16 == options.ON
+  else:
+    with pytest.raises(errors.InputError, match='AVX-512'):
+      deployment.session_config(settings)
+
+
+@pytest.mark.skipif(not deployment._has_avx512(), reason='needs a processor with AVX-512')
+def test_bfloat16_convolves_in_bfloat16():
+  images = np.random.RandomState(0).uniform(-1, 1, (4, 32, 32, 16)).astype('float32')
+  with tf.Graph().as_default():
+    outputs = slim.conv2d(tf.constant(images) * tf.Variable(1.0), 32, 3, scope='conv')
+    values = {}
+    for precision in ('none', 'bfloat16'):
+      settings = deployment.SessionSettings(mixed_precision=precision)
+      with tf.Session(config=deployment.session_config(settings)) as session:
+        tf.set_random_seed(1)
+        session.run([variable.initializer for variable in tf.global_variables()][:1])
+        session.run([tf.assign(v, tf.fill(v.shape, 0.01)) for v in tf.global_variables()[1:]])
+        values[precision] = session.run(outputs)
+  assert values['none'].dtype == values['bfloat16'].dtype == np.float32
+  difference = np.abs(values['bfloat16'] - values['none']).max()
+  assert 0 < difference < 0.02 * np.abs(values['none']).max()
+
+
+@pytest.mark.parametrize(
+  ('has_gpu', 'changes', 'device'),
+  [
+    (True, {}, '/device:GPU:0'),
+    (True, {'num_clones': 2}, None),
+    (True, {'clone_on_cpu': True}, None),
+    (False, {}, None),
+  ],
+)
+def test_input_device(monkeypatch, has_gpu, changes, device):
+  monkeypatch.setattr(deployment, '_has_gpu', lambda: has_gpu)
+  assert deployment.input_device(deployment.DeploymentSettings(**changes)) == device

@@ -19,7 +19,7 @@ def make_settings(run_dir, **changes):
     max_number_of_steps=4,
     log_every_n_steps=2,
     model=models.TrainedModelSettings(model_name='lenet'),
-    data=inputs.DataSettings(dataset_name='digits', batch_size=20),
+    data=inputs.TrainingDataSettings(dataset_name='digits', batch_size=20),
     optimizer=optimizers.OptimizerSettings(optimizer='momentum'),
   )
   groups = [
@@ -104,19 +104,121 @@ def test_summaries_have_slims_tags(tmp_path):
     'learning_rate',
     'accuracy',
     'images_per_sec',
-    'activations/conv1',
-    'sparsity/conv1',
-    # TensorFlow numbers the second use of a name, as it did for slim.
-    'LeNet/conv1/weights_1',
-  } <= set(values)
+  } == set(values) - {'global_step/sec'}
   assert 0 <= values['accuracy'] <= 1
   assert values['learning_rate'] == pytest.approx(0.01)
   assert values['images_per_sec'] > 0
 
 
+def test_histograms_on_request(tmp_path):
+  train(tmp_path, max_number_of_steps=1, summarize_activations=True, summarize_weights=True)
+  tags = set(summaries(tmp_path))
+  # TensorFlow numbers the second use of a name, as it did for slim.
+  assert {'activations/conv1', 'sparsity/conv1', 'LeNet/conv1/weights_1'} <= tags
+
+
+def build(settings):
+  data = inputs.load_data(settings.data)
+  return training.build_train_step(settings, data, training.make_batches(settings, data))
+
+
+def loss_lines(lines):
+  """Returns {step: loss as printed} and forgets the lines."""
+  printed = dict(re.findall(r'global step (\d+): loss = (\S+)', '\n'.join(lines())))
+  return {int(step): loss for step, loss in printed.items()}
+
+
+REPRODUCIBLE = {'seed': 3, 'deterministic_input': True, 'log_every_n_steps': 1}
+
+
+@pytest.mark.parametrize(
+  'changes',
+  [{}, {'model_name': 'cifarnet'}, {'moving_average_decay': 0.9}],
+  ids=['lenet', 'cifarnet', 'averages'],
+)
+def test_a_deterministic_run_repeats_and_resumes_to_the_last_digit(tmp_path, changes):
+  changes = {**REPRODUCIBLE, **changes}
+  for name, stops in (('whole', [6]), ('again', [6]), ('halves', [3, 6])):
+    for stop in stops:
+      train(tmp_path / name, max_number_of_steps=stop, **changes)
+  whole = saved(tmp_path / 'whole')
+  for name in ('again', 'halves'):
+    other = saved(tmp_path / name)
+    assert other.keys() == whole.keys()
+    for variable, value in whole.items():
+      np.testing.assert_array_equal(other[variable], value, err_msg=f'{name} {variable}')
+
+
+@pytest.mark.parametrize(
+  'changes',
+  [
+    {'model_name': 'lenet'},
+    {'model_name': 'mobilenet_v1_025', 'train_image_size': 32, 'batch_norm_decay': 0.9},
+  ],
+  ids=lambda changes: changes['model_name'],
+)
+def test_steps_in_one_run_equal_steps_in_several(tmp_path, lines, caplog, changes):
+  changes = {**REPRODUCIBLE, **changes, 'max_number_of_steps': 7, 'moving_average_decay': 0.9}
+  train(tmp_path / 'single', **changes)
+  single = loss_lines(lines)
+  caplog.clear()
+  train(tmp_path / 'several', steps_per_run=3, **changes)
+  assert loss_lines(lines) == {step: single[step] for step in (3, 6, 7)}
+  one, other = saved(tmp_path / 'single'), saved(tmp_path / 'several')
+  assert one.keys() == other.keys()
+  assert other['global_step'] == 7
+  for name, value in one.items():
+    np.testing.assert_array_equal(other[name], value, err_msg=name)
+
+
+def test_the_loss_is_fetched_only_for_lines(tmp_path, monkeypatch):
+  fetched = []
+  original = tf.Session.run
+
+  def run(self, fetches, *args, **kwargs):
+    if isinstance(fetches, dict) and 'loss' in fetches:
+      fetched.append(fetches)
+    return original(self, fetches, *args, **kwargs)
+
+  monkeypatch.setattr(tf.Session, 'run', run)
+  train(tmp_path, max_number_of_steps=20, log_every_n_steps=10, save_summaries_secs=0)
+  assert len(fetched) == 3  # Steps 1, 10 and 20.
+
+
+def test_lines_tell_the_rate_the_wait_and_the_time_left(tmp_path, lines):
+  train(tmp_path)
+  assert 'A step takes 20 images, an epoch 71.8 steps.' in lines()
+  last = [line for line in lines() if line.startswith('global step')][-1]
+  assert re.search(r'\d+ images/s, \d+% waiting for input, 0:00:00 left$', last)
+
+
+def test_clones_are_told_apart_from_the_batch(tmp_path, lines):
+  train(tmp_path, num_clones=2, batch_size=10, max_number_of_steps=1)
+  assert 'A step takes 20 images (2 clones x 10), an epoch 71.8 steps.' in lines()
+
+
+def test_the_loss_is_scaled_in_float16(tmp_path, monkeypatch):
+  """On a CPU nothing is rewritten to float16, but the loss is scaled and unscaled."""
+  monkeypatch.setattr(deployment, '_check_precision', lambda precision: None)
+  assert np.isfinite(train(tmp_path, mixed_precision='float16', max_number_of_steps=3))
+  assert saved(tmp_path)['current_loss_scale'] > 1
+
+
+@pytest.mark.parametrize(
+  ('changes', 'sentence'),
+  [
+    ({'deterministic_input': True}, 'needs --seed'),
+    ({'steps_per_run': 2, 'summarize_activations': True}, 'exclude each other'),
+  ],
+  ids=['seed', 'activations'],
+)
+def test_contradicting_settings(tmp_path, changes, sentence):
+  with pytest.raises(errors.InputError, match=sentence):
+    make_settings(tmp_path, **changes)
+
+
 def test_no_queue_runner_in_the_graph(tmp_path):
-  settings = make_settings(tmp_path)
-  training.build_train_step(settings, inputs.load_data(settings.data))
+  build(make_settings(tmp_path))
   assert not tf.get_collection(tf.GraphKeys.QUEUE_RUNNERS)
 
 
@@ -205,8 +307,7 @@ def test_several_clones_train_on_a_machine_without_gpus(tmp_path):
 
 def test_first_clone_takes_batches_like_the_others(tmp_path):
   settings = make_settings(tmp_path, num_clones=2, batch_size=10)
-  step = training.build_train_step(settings, inputs.load_data(settings.data))
-  assert step.batch_size == 20
+  assert build(settings).batch_size == 20
 
 
 def test_the_newest_checkpoints_are_kept(tmp_path):

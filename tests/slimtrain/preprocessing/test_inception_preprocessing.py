@@ -164,6 +164,27 @@ def test_contrast(draw, fast_mode):
     assert 1.47 < factor.max() < 1.51
 
 
+@pytest.mark.parametrize('brightness', [-0.12, 0.0, 0.12])
+@pytest.mark.parametrize('saturation', [0.5, 1.0, 1.5])
+def test_fast_colors_are_those_of_tensorflows_ops(picture, run, brightness, saturation):
+  image = np.concatenate([picture(16, 24), np.zeros([1, 24, 3]), np.full([1, 24, 3], 255)])
+  image = (image / 255).astype(np.float32)
+
+  def adjust(image):
+    image = tf.image.adjust_saturation(tf.image.adjust_brightness(image, brightness), saturation)
+    return tf.clip_by_value(image, 0.0, 1.0) * 2 - 1
+
+  for is_mirrored in (False, True):
+    distorted = run(
+      lambda image, is_mirrored=is_mirrored: inception_preprocessing._distort_pixels(
+        image, is_mirrored, brightness, saturation, use_grayscale=False
+      ),
+      image,
+    )
+    expected = run(adjust, image[:, ::-1] if is_mirrored else image)
+    np.testing.assert_allclose(distorted, expected, atol=1e-5)
+
+
 def test_ways_to_resize(draw):
   """Each of the four is drawn about as often."""
   gray = np.array([[0, 1, 0], [1, 0, 1], [0, 0, 0]]) * 40 + 110
