@@ -89,7 +89,7 @@ class Decoder(decoders.TFExampleDecoder):
     self.varies_in_size = None in handlers['image'].shape
 
   def decode_window(
-    self, record: tf.Tensor, choose_window: Callable, is_fast: bool
+    self, record: tf.Tensor, choose_window: Callable, fast_size: int | None = None
   ) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns a part of the image and the label; of a JPEG, only that part is decoded.
 
@@ -97,8 +97,9 @@ class Decoder(decoders.TFExampleDecoder):
       record: scalar string.
       choose_window: a function of the image's shape, int32 `[3]`, that returns the window's
         corner and its size, `[3]`, and perhaps more.
-      is_fast: whether JPEGs are decoded with a faster, less exact inverse cosine transform, and
-        without smoothing the colours, which most JPEGs hold at half the resolution.
+      fast_size: pixels per side that the window will be resized to. When given, JPEGs are decoded
+        faster and less exactly, and at 1/2, 1/4 or 1/8 of their size as long as the window keeps so
+        many pixels.
 
     Returns:
       uint8 `[window height, window width, channels]`, and the label, int64.
@@ -113,19 +114,8 @@ class Decoder(decoders.TFExampleDecoder):
     def decode_jpeg_window():
       shape = tf.image.extract_jpeg_shape(encoded)
       corner, size, *_ = choose_window(shape)
-      top, left = tf.unstack(corner[:2])
-      height, width = tf.unstack(size[:2])
-      # Colours at half the resolution are smoothed with those beside them.
-      first = tf.maximum(left - 1, 0)
-      end = tf.minimum(left + width + 1, shape[1])
-      wider = tf.image.decode_and_crop_jpeg(
-        encoded,
-        tf.stack([top, first, height, end - first]),
-        channels=self._channels,
-        dct_method='INTEGER_FAST' if is_fast else '',
-        fancy_upscaling=not is_fast,
-      )
-      return wider[:, left - first : left - first + width]
+      decode = _decode_jpeg_window if fast_size is None else _decode_jpeg_window_fast
+      return decode(encoded, corner, size, shape, self._channels, fast_size)
 
     def decode_and_cut():
       image = _decode(encoded, self._channels)
@@ -135,6 +125,37 @@ class Decoder(decoders.TFExampleDecoder):
     window = tf.cond(tf.image.is_jpeg(encoded), decode_jpeg_window, decode_and_cut)
     window.set_shape([None, None, self._channels])
     return window, example[LABEL_KEY]
+
+
+def _decode_jpeg_window(encoded, corner, size, shape, channels, _):
+  """Returns the pixels that are in the window of the whole image."""
+  top, left = tf.unstack(corner[:2])
+  height, width = tf.unstack(size[:2])
+  # Colours at half the resolution are smoothed with those beside them.
+  first = tf.maximum(left - 1, 0)
+  end = tf.minimum(left + width + 1, shape[1])
+  window = tf.stack([top, first, height, end - first])
+  wider = tf.image.decode_and_crop_jpeg(encoded, window, channels=channels)
+  return wider[:, left - first : left - first + width]
+
+
+def _decode_jpeg_window_fast(encoded, corner, size, _, channels, fast_size):
+  """Returns about those pixels, or fewer."""
+
+  def decode(ratio):
+    return tf.image.decode_and_crop_jpeg(
+      encoded,
+      tf.concat([corner[:2], size[:2]], axis=0) // ratio,
+      channels=channels,
+      ratio=ratio,
+      dct_method='INTEGER_FAST',
+      fancy_upscaling=False,
+    )
+
+  excess = tf.reduce_min(size[:2]) // fast_size
+  ratios = (1, 2, 4, 8)
+  branch = sum(tf.cast(excess >= ratio, tf.int32) for ratio in ratios[1:])
+  return tf.switch_case(branch, [lambda ratio=ratio: decode(ratio) for ratio in ratios])
 
 
 def _decode(encoded, channels):

@@ -74,7 +74,8 @@ class TrainingDataSettings(DataSettings):
   )
   fast_jpeg: bool = settings_lib.setting(
     False,
-    'Whether JPEGs are decoded faster and less exactly where only a part of them is used.',
+    'Whether JPEGs of which training crops a part are decoded faster and less exactly, and large'
+    ' ones at 1/2, 1/4 or 1/8 of their size as long as the crop is not enlarged.',
   )
 
 
@@ -149,7 +150,9 @@ def make_training_batches(data, settings, model_name, image_size, seed=None, num
       # that it gives outside.
       window_seed = randomness.seed()
       image, label = decoder.decode_window(
-        record, lambda shape: choose_window(shape, window_seed), settings.fast_jpeg
+        record,
+        lambda shape: choose_window(shape, window_seed),
+        fast_size=image_size if settings.fast_jpeg else None,
       )
     else:
       image, label = decoder.decode(record, ['image', 'label'])
