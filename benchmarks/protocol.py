@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from slimtrain import console
 from slimtrain import settings as settings_lib
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-MAX_LOAD = 0.5  # Of other work; above it figures are not to be trusted.
+MAX_LOAD = 0.2  # Cores busy with other work; above it figures are not to be trusted.
 CPU_TIME = 'CPU ms/image'
 _COLUMNS = ('what', 'unit', 'median', 'low', 'high', CPU_TIME, 'notes')
 
@@ -166,11 +167,11 @@ class Report:
     os.makedirs(settings.data_dir, exist_ok=True)
 
   def __enter__(self):
-    load = os.getloadavg()[0]
+    load = busy_cores()
     self._facts = {**self._versions, 'load': f'{load:.2f}'}
     console.say(', '.join(f'{name} {value}' for name, value in self._facts.items()))
     if load > MAX_LOAD:
-      console.say(f'The load average is above {MAX_LOAD}: the figures are not to be trusted.')
+      console.say(f'More than {MAX_LOAD} cores are busy: the figures are not to be trusted.')
     return self
 
   def add(self, rows):
@@ -204,6 +205,20 @@ def _cells(row, digits):
   numbers = (row.median, row.low, row.high)
   cpu_ms = '' if row.cpu_ms is None else f'{row.cpu_ms:.{digits}g}'
   return row.what, row.unit, *(f'{number:.{digits}g}' for number in numbers), cpu_ms, row.notes
+
+
+def busy_cores(secs=2):
+  """Returns how many cores were busy, on average, during the next `secs`."""
+  before = _idle_ticks()
+  time.sleep(secs)
+  idle_cores = (_idle_ticks() - before) / os.sysconf('SC_CLK_TCK') / secs
+  return max(os.cpu_count() - idle_cores, 0)
+
+
+def _idle_ticks():
+  # Of all cores: user, nice, system, idle, waiting for disks, ...
+  fields = pathlib.Path('/proc/stat').read_text().splitlines()[0].split()[1:]
+  return int(fields[3]) + int(fields[4])
 
 
 def versions():

@@ -5,7 +5,7 @@
 #     scripts/finetune_mobilenet_v1_on_folder.sh
 #
 # The learning rate falls in a straight line over EPOCHS; choose STEPS to match, which is
-# EPOCHS * images / 32.
+# EPOCHS * images / 32. Arguments are further flags of the training.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -43,7 +43,8 @@ run "$PYTHON" train_image_classifier.py \
   --learning_rate_decay_type=polynomial \
   --num_epochs_per_decay="$EPOCHS" \
   --batch_norm_decay=0.95 \
-  --log_every_n_steps=50
+  --log_every_n_steps=50 \
+  "$@"
 
 run "$PYTHON" eval_image_classifier.py \
   --dataset_name=image_folder \

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Trains LeNet on the UCI handwritten digits that come with the package, and evaluates it.
+# Arguments are further flags of the training, such as --mixed_precision=bfloat16.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,7 +19,8 @@ run "$PYTHON" train_image_classifier.py \
   --learning_rate=0.001 \
   --learning_rate_decay_type=polynomial \
   --num_epochs_per_decay=35 \
-  --log_every_n_steps=100
+  --log_every_n_steps=100 \
+  "$@"
 
 run "$PYTHON" eval_image_classifier.py \
   --dataset_name=digits \

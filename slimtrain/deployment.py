@@ -131,14 +131,15 @@ def _check_precision(precision):
       '--mixed_precision=bfloat16 is made for CPUs, and TensorFlow would use the GPU. Choose'
       ' float16, or none.'
     )
-  if precision == 'bfloat16' and not _has_avx512():
+  if precision == 'bfloat16' and not has_avx512():
     raise errors.InputError(
       '--mixed_precision=bfloat16 needs a processor with AVX-512, which this one lacks: it would'
       ' compute in float32 all the same. Choose none.'
     )
 
 
-def _has_avx512():
+def has_avx512():
+  """Returns whether the processor can compute in bfloat16, as far as Linux tells."""
   with contextlib.suppress(OSError), open('/proc/cpuinfo', encoding='utf-8') as file:
     return re.search(r'^flags\s*:.*\bavx512(bw|_bf16)\b', file.read(), re.MULTILINE) is not None
   return False

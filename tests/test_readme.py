@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from slimtrain import deployment
 from tests import shapes
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -70,12 +71,32 @@ def test_experiment_runs(script, tmp_path, shapes_dir):
   assert (tmp_path / 'run' / 'eval' / 'eval.json').is_file()
 
 
+# In bfloat16 a run may end one point below the least that it ends at in float32.
+PRECISIONS = pytest.mark.parametrize(
+  ('precision', 'loss'),
+  [
+    ('none', 0),
+    pytest.param(
+      'bfloat16',
+      0.01,
+      marks=pytest.mark.skipif(
+        not deployment.has_avx512(), reason='needs a processor with AVX-512'
+      ),
+    ),
+  ],
+)
+
+
 @pytest.mark.slow
-def test_fine_tuning_on_shapes_reaches_95_percent(tmp_path):
+@PRECISIONS
+def test_fine_tuning_on_shapes_reaches_95_percent(tmp_path, precision, loss):
   """The net that TensorFlow 1.15 saved learns three shapes, with no scope named."""
   shapes.write(tmp_path / 'shapes', images_per_class=800, size=64)
   finished = subprocess.run(  # noqa: S603
-    [str(ROOT / 'scripts' / 'finetune_mobilenet_v1_on_folder.sh')],
+    [
+      str(ROOT / 'scripts' / 'finetune_mobilenet_v1_on_folder.sh'),
+      f'--mixed_precision={precision}',
+    ],
     env={
       **os.environ,
       'PYTHON': sys.executable,
@@ -98,13 +119,17 @@ def test_fine_tuning_on_shapes_reaches_95_percent(tmp_path):
   assert '      2 skipped for shape, first MobilenetV1/Logits/' in finished.stdout
   result = json.loads((tmp_path / 'run' / 'eval' / 'eval.json').read_text())
   assert result['examples'] == 240
-  assert result['eval/Accuracy'] >= 0.95
+  assert result['eval/Accuracy'] >= 0.95 - loss
 
 
 @pytest.mark.slow
-def test_lenet_on_digits_reaches_98_5_percent(tmp_path):
+@PRECISIONS
+def test_lenet_on_digits_reaches_98_5_percent(tmp_path, precision, loss):
   finished = subprocess.run(  # noqa: S603
-    [str(ROOT / 'scripts' / 'train_lenet_on_digits.sh')],
+    [
+      str(ROOT / 'scripts' / 'train_lenet_on_digits.sh'),
+      f'--mixed_precision={precision}',
+    ],
     env={**os.environ, 'PYTHON': sys.executable, 'TRAIN_DIR': str(tmp_path)},
     capture_output=True,
     text=True,
@@ -113,4 +138,4 @@ def test_lenet_on_digits_reaches_98_5_percent(tmp_path):
   assert finished.returncode == 0, finished.stderr
   result = json.loads((tmp_path / 'eval' / 'eval.json').read_text())
   assert result['examples'] == 360
-  assert result['eval/Accuracy'] >= 0.985
+  assert result['eval/Accuracy'] >= 0.985 - loss

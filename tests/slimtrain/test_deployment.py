@@ -104,7 +104,7 @@ def test_float16_needs_a_gpu():
 
 @pytest.mark.parametrize('has_avx512', [True, False])
 def test_bfloat16_needs_avx512(monkeypatch, has_avx512):
-  monkeypatch.setattr(deployment, '_has_avx512', lambda: has_avx512)
+  monkeypatch.setattr(deployment, 'has_avx512', lambda: has_avx512)
   settings = deployment.SessionSettings(mixed_precision='bfloat16')
   if has_avx512:
     options = deployment.session_config(settings).graph_options.rewrite_options
@@ -114,7 +114,7 @@ def test_bfloat16_needs_avx512(monkeypatch, has_avx512):
       deployment.session_config(settings)
 
 
-@pytest.mark.skipif(not deployment._has_avx512(), reason='needs a processor with AVX-512')
+@pytest.mark.skipif(not deployment.has_avx512(), reason='needs a processor with AVX-512')
 def test_bfloat16_convolves_in_bfloat16():
   images = np.random.RandomState(0).uniform(-1, 1, (4, 32, 32, 16)).astype('float32')
   with tf.Graph().as_default():
