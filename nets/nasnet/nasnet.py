@@ -328,47 +328,34 @@ def build_nasnet_cifar(
 build_nasnet_cifar.default_image_size = 32
 
 
-def build_nasnet_mobile(
-  images: tf.Tensor,
-  num_classes: int | None,
-  is_training: bool = True,
-  final_endpoint: str | None = None,
-  config: settings.Settings | None = None,
-  current_step: tf.Tensor | None = None,
-  reuse: bool | None = None,
-  scope: str | None = None,
-) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-  """Returns the mobile NASNet-A's logits and its end points; see `build`.
+def imagenet_net(
+  name: str, make_config: Callable[[], settings.Settings], design: Design, image_size: int
+) -> Callable:
+  """Returns the function `name` that builds a net of `design` for images of `image_size` pixels."""
 
-  `config` None means `mobile_imagenet_config()`.
-  """
-  config = config or mobile_imagenet_config()
-  return build(
-    images, num_classes, is_training, config, _IMAGENET, final_endpoint, current_step, reuse, scope
-  )
+  def network(
+    images: tf.Tensor,
+    num_classes: int | None,
+    is_training: bool = True,
+    final_endpoint: str | None = None,
+    config: settings.Settings | None = None,
+    current_step: tf.Tensor | None = None,
+    reuse: bool | None = None,
+    scope: str | None = None,
+  ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    """Returns the net's logits for ImageNet and its end points; see `nasnet.build`.
 
+    `config` None means the settings of the paper's net.
+    """
+    config = config or make_config()
+    return build(
+      images, num_classes, is_training, config, design, final_endpoint, current_step, reuse, scope
+    )
 
-build_nasnet_mobile.default_image_size = 224
-
-
-def build_nasnet_large(
-  images: tf.Tensor,
-  num_classes: int | None,
-  is_training: bool = True,
-  final_endpoint: str | None = None,
-  config: settings.Settings | None = None,
-  current_step: tf.Tensor | None = None,
-  reuse: bool | None = None,
-  scope: str | None = None,
-) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-  """Returns the large NASNet-A's logits and its end points; see `build`.
-
-  `config` None means `large_imagenet_config()`.
-  """
-  config = config or large_imagenet_config()
-  return build(
-    images, num_classes, is_training, config, _IMAGENET, final_endpoint, current_step, reuse, scope
-  )
+  network.__name__ = network.__qualname__ = name
+  network.default_image_size = image_size
+  return network
 
 
-build_nasnet_large.default_image_size = 331
+build_nasnet_mobile = imagenet_net('build_nasnet_mobile', mobile_imagenet_config, _IMAGENET, 224)
+build_nasnet_large = imagenet_net('build_nasnet_large', large_imagenet_config, _IMAGENET, 331)

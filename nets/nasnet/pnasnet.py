@@ -8,7 +8,6 @@ before the last reduction.
 """
 
 from nets.nasnet import nasnet, nasnet_utils, settings
-from slimcompat import tf
 
 
 class PNasNetNormalCell(nasnet_utils.TableCell):
@@ -80,49 +79,9 @@ def _places(config):
 
 
 _DESIGN = nasnet.Design({1: PNasNetNormalCell, 2: PNasNetNormalCell}, _places)
-
-
-def build_pnasnet_large(
-  images: tf.Tensor,
-  num_classes: int | None,
-  is_training: bool = True,
-  final_endpoint: str | None = None,
-  config: settings.Settings | None = None,
-  current_step: tf.Tensor | None = None,
-  reuse: bool | None = None,
-  scope: str | None = None,
-) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-  """Returns the large PNASNet-5's logits and its end points; see `nasnet.build`.
-
-  `config` None means `large_imagenet_config()`.
-  """
-  config = config or large_imagenet_config()
-  return nasnet.build(
-    images, num_classes, is_training, config, _DESIGN, final_endpoint, current_step, reuse, scope
-  )
-
-
-build_pnasnet_large.default_image_size = 331
-
-
-def build_pnasnet_mobile(
-  images: tf.Tensor,
-  num_classes: int | None,
-  is_training: bool = True,
-  final_endpoint: str | None = None,
-  config: settings.Settings | None = None,
-  current_step: tf.Tensor | None = None,
-  reuse: bool | None = None,
-  scope: str | None = None,
-) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-  """Returns the mobile PNASNet-5's logits and its end points; see `nasnet.build`.
-
-  `config` None means `mobile_imagenet_config()`.
-  """
-  config = config or mobile_imagenet_config()
-  return nasnet.build(
-    images, num_classes, is_training, config, _DESIGN, final_endpoint, current_step, reuse, scope
-  )
-
-
-build_pnasnet_mobile.default_image_size = 224
+build_pnasnet_large = nasnet.imagenet_net(
+  'build_pnasnet_large', large_imagenet_config, _DESIGN, image_size=331
+)
+build_pnasnet_mobile = nasnet.imagenet_net(
+  'build_pnasnet_mobile', mobile_imagenet_config, _DESIGN, image_size=224
+)
