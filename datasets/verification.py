@@ -9,6 +9,7 @@ import fnmatch
 import hashlib
 import json
 import os
+import stat as stat_lib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -204,6 +205,11 @@ def _file_state(path):
     return [stat.length, stat.mtime_nsec]
   # TensorFlow's nanoseconds are whole seconds on a local disk.
   stat = os.stat(path)
+  if not stat_lib.S_ISREG(stat.st_mode):
+    raise errors.InputError(
+      f'{path} is no file of records but a directory, a pipe or a device. Remove it, or give a'
+      ' pattern that leaves it out.'
+    )
   return [stat.st_size, stat.st_mtime_ns]
 
 

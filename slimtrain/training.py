@@ -278,11 +278,14 @@ def _build_step(settings, data, source, global_step):
 
 
 def _describe_steps(settings, data, step):
-  clones = settings.devices.num_clones
-  parts = f' ({clones} clones x {settings.data.batch_size})' if clones > 1 else ''
+  clones, batch_size = settings.devices.num_clones, settings.data.batch_size
+  if clones == 1:
+    return f'A step takes {batch_size} images, an epoch {data.num_examples / batch_size:.1f} steps.'
   return (
-    f'A step takes {step.batch_size} images{parts}, an epoch'
-    f' {data.num_examples / step.batch_size:.1f} steps.'
+    f'A step takes {step.batch_size} images ({clones} clones x {batch_size}), an epoch'
+    f' {data.num_examples / step.batch_size:.1f} steps. The loss is the mean of the clones, and'
+    f" --num_epochs_per_decay counts one clone's images, as slim does: an epoch of it has"
+    f' {data.num_examples / batch_size:.1f} steps.'
   )
 
 

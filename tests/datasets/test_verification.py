@@ -110,6 +110,15 @@ def test_damaged_file_is_named(damage, when, shard):
     assert verification.find_bad_record(dataset, NUM_CLASSES).startswith(sentence)
 
 
+@pytest.mark.parametrize('make', [os.mkfifo, os.mkdir], ids=['pipe', 'directory'])
+def test_what_is_no_file_is_refused(make, shard):
+  """A pipe without a writer would block for ever."""
+  path = shard.with_name('flowers_train_2.tfrecord')
+  make(path)
+  with pytest.raises(errors.InputError, match=re.escape(f'{path} is no file of records')):
+    verification.check_records(get_dataset(shard), NUM_CLASSES)
+
+
 def test_damage_in_a_late_batch(tmp_path, pictures, monkeypatch):
   """The number is that of the record in the file, whatever batches it is read in."""
   path = tmp_path / 'flowers_train_0.tfrecord'
