@@ -119,7 +119,7 @@ def plan_restore(checkpoint, variables, exclude_scopes=(), num_classes=None):
   """
   if not isinstance(variables, dict):
     variables = {variable.op.name: variable for variable in variables}
-  _check_scopes('checkpoint_exclude_scopes', exclude_scopes, variables)
+  check_scopes('checkpoint_exclude_scopes', exclude_scopes, variables)
   saved = saved_shapes(checkpoint)
   plan = RestorePlan(checkpoint, {}, [], [], [], sorted(set(saved) - set(variables)))
   differing = []
@@ -240,7 +240,7 @@ def variables_to_train(trainable_scopes):
   variables = tf.trainable_variables()
   if not scopes:
     return variables
-  _check_scopes('trainable_scopes', scopes, [variable.op.name for variable in variables])
+  check_scopes('trainable_scopes', scopes, [variable.op.name for variable in variables])
   return [variable for variable in variables if variable.op.name.startswith(tuple(scopes))]
 
 
@@ -249,7 +249,8 @@ def make_moving_averages(decay, global_step=None):
   return tf.train.ExponentialMovingAverage(decay, global_step)
 
 
-def _check_scopes(flag, scopes, names):
+def check_scopes(flag, scopes, names):
+  """Raises InputError when one of `scopes`, of `--flag`, begins none of the variables' `names`."""
   for scope in scopes:
     if not any(name.startswith(scope) for name in names):
       # What a user may have meant: every scope down to the variables.

@@ -1,10 +1,16 @@
 """Learning rates over time; `SCHEDULES` is the table."""
 
 import dataclasses
+import itertools
+import math
 from collections.abc import Callable
 
-from slimcompat import tables, tf
+from slimcompat import errors, tables, tf
 from slimtrain import settings as settings_lib
+
+# one_cycle starts at this part of the learning rate, and reaches it after this part of the cycle.
+ONE_CYCLE_START = 1 / 25
+ONE_CYCLE_PEAK = 0.3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,29 +24,110 @@ class Schedule:
   reads: tuple[str, ...] = ()  # The settings it heeds besides `learning_rate`.
 
 
+def _decay_by_factor(decay):
+  """Returns the `make` of one of TensorFlow's decays that have a factor."""
+  return lambda settings, step, decay_steps: decay(
+    settings.learning_rate,
+    step,
+    decay_steps,
+    settings.learning_rate_decay_factor,
+    staircase=settings.learning_rate_staircase,
+  )
+
+
+_FACTOR_SETTINGS = (
+  'num_epochs_per_decay',
+  'learning_rate_decay_factor',
+  'learning_rate_staircase',
+)
+
+
+def _end_share(settings):
+  return settings.end_learning_rate / settings.learning_rate
+
+
+def _piecewise(settings, step, decay_steps):
+  """The rates that the settings list, one after the other."""
+  steps_per_epoch = decay_steps / settings.num_epochs_per_decay
+  boundaries = [
+    round(epochs * steps_per_epoch)
+    for epochs in settings_lib.split_numbers(settings.learning_rate_boundaries)
+  ]
+  rates = settings_lib.split_numbers(settings.learning_rate_values)
+  return tf.train.piecewise_constant(tf.cast(step, tf.int64), boundaries, rates)
+
+
+def _one_cycle(settings, step, decay_steps):
+  """L. N. Smith and N. Topin, "Super-Convergence", https://arxiv.org/abs/1708.07120.
+
+  The rate rises and falls as half a cosine, as in fastai, where the paper has straight lines.
+  """
+  progress = tf.minimum(tf.cast(step, tf.float32) / decay_steps, 1.0)
+  rise = tf.minimum(progress / ONE_CYCLE_PEAK, 1.0)
+  fall = tf.maximum(progress - ONE_CYCLE_PEAK, 0.0) / (1 - ONE_CYCLE_PEAK)
+  peak = settings.learning_rate
+  low = tf.where(progress < ONE_CYCLE_PEAK, peak * ONE_CYCLE_START, settings.end_learning_rate)
+  height = (1 - tf.cos(math.pi * rise)) / 2 * (1 + tf.cos(math.pi * fall)) / 2
+  return low + (peak - low) * height
+
+
 SCHEDULES = tables.Table(
   'learning-rate schedule',
   [
     Schedule(
+      'cosine',
+      # Half a cosine down to the end rate, then constant: https://arxiv.org/abs/1608.03983
+      lambda settings, step, decay_steps: tf.train.cosine_decay(
+        settings.learning_rate, step, decay_steps, alpha=_end_share(settings)
+      ),
+      reads=('num_epochs_per_decay', 'end_learning_rate'),
+    ),
+    Schedule(
+      'cosine_restarts',
+      # The same, again and again, each time over twice as many epochs.
+      lambda settings, step, decay_steps: tf.train.cosine_decay_restarts(
+        settings.learning_rate, step, decay_steps, alpha=_end_share(settings)
+      ),
+      reads=('num_epochs_per_decay', 'end_learning_rate'),
+    ),
+    Schedule(
       'exponential',
       # rate * factor ^ floor(step / decay_steps)
-      lambda settings, step, decay_steps: tf.train.exponential_decay(
-        settings.learning_rate,
-        step,
-        decay_steps,
-        settings.learning_rate_decay_factor,
-        staircase=True,
-      ),
-      reads=('num_epochs_per_decay', 'learning_rate_decay_factor'),
+      _decay_by_factor(tf.train.exponential_decay),
+      reads=_FACTOR_SETTINGS,
     ),
     Schedule('fixed', lambda settings, step, decay_steps: tf.constant(settings.learning_rate)),
     Schedule(
+      'inverse_time',
+      # rate / (1 + factor * floor(step / decay_steps))
+      _decay_by_factor(tf.train.inverse_time_decay),
+      reads=_FACTOR_SETTINGS,
+    ),
+    Schedule(
+      'natural_exp',
+      # rate * e ^ (-factor * floor(step / decay_steps))
+      _decay_by_factor(tf.train.natural_exp_decay),
+      reads=_FACTOR_SETTINGS,
+    ),
+    Schedule('one_cycle', _one_cycle, reads=('num_epochs_per_decay', 'end_learning_rate')),
+    Schedule('piecewise', _piecewise, reads=('learning_rate_boundaries', 'learning_rate_values')),
+    Schedule(
       'polynomial',
-      # A straight line down to the end rate, then constant.
+      # With the power 1 a straight line down to the end rate, then constant.
       lambda settings, step, decay_steps: tf.train.polynomial_decay(
-        settings.learning_rate, step, decay_steps, settings.end_learning_rate, power=1.0
+        settings.learning_rate,
+        step,
+        decay_steps,
+        settings.end_learning_rate,
+        power=settings.learning_rate_power,
+        cycle=settings.learning_rate_cycle,
       ),
-      reads=('num_epochs_per_decay', 'end_learning_rate'),
+      reads=(
+        'num_epochs_per_decay',
+        'end_learning_rate',
+        'learning_rate_power',
+        'learning_rate_cycle',
+      ),
     ),
   ],
 )
@@ -51,25 +138,58 @@ register = SCHEDULES.register
 class LearningRateSettings(settings_lib.Settings):
   """Learning rate."""
 
-  learning_rate: float = settings_lib.setting(0.01, 'The initial learning rate.', above=0)
+  learning_rate: float = settings_lib.setting(
+    0.01, 'The initial learning rate; of one_cycle, the greatest.', above=0
+  )
   learning_rate_decay_type: str = settings_lib.setting(
     'exponential', 'How the learning rate changes.', choices=SCHEDULES
   )
   learning_rate_decay_factor: float = settings_lib.setting(
-    0.94, 'exponential: the factor of each decay.', above=0
+    0.94, 'exponential, inverse_time, natural_exp: the factor of each decay.', above=0
+  )
+  learning_rate_staircase: bool = settings_lib.setting(
+    True,
+    'exponential, inverse_time, natural_exp: whether the rate changes only once in'
+    ' --num_epochs_per_decay, and not with each step.',
   )
   num_epochs_per_decay: float = settings_lib.setting(
     2.0,
-    'Epochs between two decays (exponential), or until the end rate is reached (polynomial).'
-    ' An epoch is counted as examples / batch_size steps, however many clones there are.',
+    'Epochs between two decays (exponential, inverse_time, natural_exp), or until the end rate is'
+    ' reached (cosine, cosine_restarts the first time, one_cycle, polynomial). An epoch is counted'
+    ' as examples / batch_size steps, however many clones there are.',
     above=0,
   )
   end_learning_rate: float = settings_lib.setting(
-    0.0001, 'polynomial: the last learning rate.', lower=0
+    0.0001, 'cosine, cosine_restarts, one_cycle, polynomial: the last learning rate.', lower=0
+  )
+  learning_rate_power: float = settings_lib.setting(
+    1.0, 'polynomial: the power; 1 is a straight line.', above=0
+  )
+  learning_rate_cycle: bool = settings_lib.setting(
+    False, 'polynomial: whether it rises again at the end, to fall over as many epochs more.'
+  )
+  learning_rate_boundaries: str | None = settings_lib.setting(
+    None, 'piecewise: the epochs at which the rate changes, separated by commas.'
+  )
+  learning_rate_values: str | None = settings_lib.setting(
+    None, 'piecewise: the rates, separated by commas, one more than boundaries.'
   )
   warmup_epochs: float = settings_lib.setting(
     0.0, 'Epochs over which the learning rate first rises from 0 in a straight line.', lower=0
   )
+
+  def __post_init__(self):
+    super().__post_init__()
+    if self.learning_rate_decay_type == 'piecewise':
+      boundaries = settings_lib.split_numbers(self.learning_rate_boundaries)
+      rates = settings_lib.split_numbers(self.learning_rate_values)
+      is_rising = all(a < b for a, b in itertools.pairwise([0, *boundaries]))
+      if not boundaries or not is_rising or len(rates) != len(boundaries) + 1:
+        raise errors.InputError(
+          f'--learning_rate_decay_type=piecewise got the boundaries {boundaries} and the rates'
+          f' {rates}. Give rising epochs above 0, and one rate more than epochs, such as'
+          ' --learning_rate_boundaries=30,60 --learning_rate_values=0.1,0.01,0.001.'
+        )
 
 
 def make_learning_rate(settings, global_step, steps_per_epoch):

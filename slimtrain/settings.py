@@ -77,6 +77,16 @@ def split_names(names):
   return [name.strip() for name in (names or '').split(',') if name.strip()]
 
 
+def split_numbers(numbers):
+  """Returns the floats of a comma-separated string. Raises InputError."""
+  try:
+    return [float(number) for number in split_names(numbers)]
+  except ValueError as error:
+    raise errors.InputError(
+      f'{numbers!r} is no list of numbers. Separate them by commas, as in 0.1,0.01.'
+    ) from error
+
+
 def _choices(limits):
   choices = limits['choices']
   return choices() if callable(choices) else choices

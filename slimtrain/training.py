@@ -17,6 +17,7 @@ from slimtrain import (
   optimizers,
   summaries,
 )
+from slimtrain import gradients as gradients_lib
 from slimtrain import settings as settings_lib
 
 
@@ -74,6 +75,7 @@ class TrainingSettings(settings_lib.Settings):
     learning_rates.LearningRateSettings
   )
   optimizer: optimizers.OptimizerSettings = settings_lib.group(optimizers.OptimizerSettings)
+  gradients: gradients_lib.GradientSettings = settings_lib.group(gradients_lib.GradientSettings)
   fine_tuning: checkpoints.FineTuningSettings = settings_lib.group(checkpoints.FineTuningSettings)
   devices: deployment.DeploymentSettings = settings_lib.group(deployment.DeploymentSettings)
   session: deployment.SessionSettings = settings_lib.group(deployment.SessionSettings)
@@ -83,6 +85,11 @@ class TrainingSettings(settings_lib.Settings):
     if self.data.deterministic_input and self.seed is None:
       raise errors.InputError(
         '--deterministic_input needs --seed, a number from which order and distortions follow.'
+      )
+    if self.session.mixed_precision == 'float16' and self.gradients.learning_rate_multipliers:
+      raise errors.InputError(
+        '--mixed_precision=float16 and --learning_rate_multipliers exclude each other: the scale of'
+        ' the loss belongs to one optimizer. Leave one of them out.'
       )
     if self.steps_per_run > 1 and self.summarize_activations:
       raise errors.InputError(
@@ -262,13 +269,22 @@ def _build_step(settings, data, source, global_step):
   if settings.session.mixed_precision == 'float16':
     # Gradients too small for float16 would be 0: the loss is scaled by what they just bear.
     optimizer = tf.mixed_precision.MixedPrecisionLossScaleOptimizer(optimizer, 'dynamic')
+
+  def optimizer_at(rate):
+    is_other = rate is not learning_rate
+    return optimizers.make_optimizer(settings.optimizer, rate) if is_other else optimizer
+
   losses, gradients = deployment.compute_gradients(
     clones, optimizer, checkpoints.variables_to_train(settings.fine_tuning.trainable_scopes)
   )
   if settings.summarize_activations:
     summaries.add_activations(clones[0].model.end_points)
   scalars = summaries.training_scalars(clones[0], losses, learning_rate, accuracies[0])
-  updates = [optimizer.apply_gradients(gradients, global_step), *update_ops]
+  gradients = gradients_lib.clip(settings.gradients, gradients)
+  updates = [
+    gradients_lib.apply(settings.gradients, gradients, optimizer_at, learning_rate, global_step),
+    *update_ops,
+  ]
   if settings.moving_average_decay:
     averages = checkpoints.make_moving_averages(settings.moving_average_decay, global_step)
     with tf.control_dependencies(updates):

@@ -229,10 +229,38 @@ def test_every_optimizer_trains(tmp_path, optimizer):
   assert np.isfinite(train(tmp_path, optimizer=optimizer, max_number_of_steps=2))
 
 
+def test_clipping_and_multipliers_reach_the_step(tmp_path):
+  train(
+    tmp_path,
+    clip_gradients_by_value=1e-6,
+    learning_rate_multipliers='LeNet/fc3:0,LeNet/fc4:1e6',
+    optimizer='sgd',
+    max_number_of_steps=1,
+  )
+  first = saved(tmp_path)
+  train(
+    tmp_path,
+    clip_gradients_by_value=1e-6,
+    learning_rate_multipliers='LeNet/fc3:0,LeNet/fc4:1e6',
+    optimizer='sgd',
+    max_number_of_steps=2,
+  )
+  second = saved(tmp_path)
+  change = {name: np.abs(second[name] - first[name]).max() for name in first if 'LeNet' in name}
+  assert change['LeNet/fc3/weights'] == 0
+  assert 0 < change['LeNet/conv1/biases'] <= 1.1e-8
+  assert 1e-3 < change['LeNet/fc4/biases'] <= 1.1e-2
+
+
 @pytest.mark.parametrize('schedule', learning_rates.SCHEDULES)
 def test_every_schedule_trains(tmp_path, schedule):
   loss = train(
-    tmp_path, learning_rate_decay_type=schedule, warmup_epochs=0.1, max_number_of_steps=2
+    tmp_path,
+    learning_rate_boundaries='0.1',
+    learning_rate_values='0.01,0.001',
+    learning_rate_decay_type=schedule,
+    warmup_epochs=0.1,
+    max_number_of_steps=2,
   )
   assert np.isfinite(loss)
 
