@@ -24,6 +24,11 @@ def check_writable(flag, directory):
     ) from error
 
 
+def write_text(path, content):
+  """Writes `content` to `path`; a reader sees the old file or the new one, whole."""
+  user_files.write_atomically(path, content)
+
+
 def write_json(path, content):
-  """Writes `content` to `path` as JSON; a reader sees the old file or the new one, whole."""
-  user_files.write_atomically(path, json.dumps(content, indent=2) + '\n')
+  """Writes `content` to `path` as JSON, as `write_text` does."""
+  write_text(path, json.dumps(content, indent=2) + '\n')

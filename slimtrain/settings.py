@@ -171,6 +171,20 @@ def from_flags(settings_class, flag_values=FLAGS):
   return settings
 
 
+def to_flagfile(settings):
+  """Returns the text of a file from which `--flagfile=` makes the same `settings` again."""
+  lines = []
+  if 'plugin' in FLAGS and FLAGS.is_parsed() and FLAGS.plugin:
+    lines.append(f'--plugin={FLAGS.plugin}')
+  for heading, part in _groups(settings):
+    lines.append(f'# {heading}')
+    values = ((field.name, getattr(part, field.name)) for field in dataclasses.fields(part))
+    for name, value in values:
+      if value is not None and not dataclasses.is_dataclass(value):
+        lines.append(f'--{name}={value}')
+  return '\n'.join(lines) + '\n'
+
+
 def import_plugin(path):
   """Runs the Python file `path`, which may register nets, datasets and other rows.
 
@@ -202,7 +216,8 @@ def run(defaults, action):
     defaults: the script's settings object, with its default values.
     action: a function of the settings object that the flags gave.
 
-  Exits with 0, or with 1 after one sentence on the standard error when the input is at fault.
+  Exits with 0, or with 1 after one sentence on the standard error when the input is at fault;
+  an error may have an `exit_code` of its own.
   """
   define_flags(defaults)
   flags.DEFINE(
@@ -227,7 +242,7 @@ def run(defaults, action):
   def fail(error):
     sys.stdout.flush()
     sys.stderr.write(f'{os.path.basename(sys.argv[0])}: error: {error}\n')
-    sys.exit(1)
+    sys.exit(getattr(error, 'exit_code', 1))
 
   def parse(argv):
     try:

@@ -1,7 +1,12 @@
 """Training a net: the train op, and the run of slim.learning.train around it."""
 
+import contextlib
 import dataclasses
 import datetime
+import math
+import os
+import re
+import signal
 import time
 from typing import NamedTuple
 
@@ -12,6 +17,7 @@ from slimtrain import (
   deployment,
   files,
   inputs,
+  interruption,
   learning_rates,
   models,
   optimizers,
@@ -19,6 +25,11 @@ from slimtrain import (
 )
 from slimtrain import gradients as gradients_lib
 from slimtrain import settings as settings_lib
+
+FLAGS_FILE = 'flags.txt'  # In the train_dir: how it was run last.
+
+# Marks, in an error of TensorFlow, a sentence of our own.
+_NOT_FINITE = 'Not finite: '
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,11 +43,17 @@ class TrainingSettings(settings_lib.Settings):
   max_number_of_steps: int | None = settings_lib.setting(
     None, 'The step to train up to. Unset: until interrupted.', lower=1
   )
+  num_epochs: float | None = settings_lib.setting(
+    None, 'The epoch to train up to, in place of a step.', above=0
+  )
   log_every_n_steps: int = settings_lib.setting(10, 'Steps between two lines.', lower=1)
   save_summaries_secs: int = settings_lib.setting(
     600, 'Seconds between two summaries. 0: none.', lower=0
   )
   save_interval_secs: int = settings_lib.setting(600, 'Seconds between two checkpoints.', lower=1)
+  save_interval_steps: int | None = settings_lib.setting(
+    None, 'Steps between two checkpoints, in place of seconds.', lower=1
+  )
   summarize_activations: bool = settings_lib.setting(
     False, 'Whether the summaries hold histograms of the activations, and their shares of zeros.'
   )
@@ -82,6 +99,11 @@ class TrainingSettings(settings_lib.Settings):
 
   def __post_init__(self):
     super().__post_init__()
+    if self.num_epochs and self.max_number_of_steps:
+      raise errors.InputError(
+        f'--num_epochs={self.num_epochs} and --max_number_of_steps={self.max_number_of_steps}'
+        ' exclude each other. Leave one of them out.'
+      )
     if self.data.deterministic_input and self.seed is None:
       raise errors.InputError(
         '--deterministic_input needs --seed, a number from which order and distortions follow.'
@@ -114,8 +136,15 @@ def train(settings):
   """Trains as TrainingSettings `settings` say; returns the last loss, None if nothing was left.
 
   Raises:
-    InputError: when the settings, the data or a checkpoint are at fault.
+    InputError: when the settings, the data or a checkpoint are at fault, or the loss is not finite.
+    InterruptedRunError: after SIGTERM or SIGINT; the run is saved.
   """
+  with interruption.Interruption() as interrupted:
+    return _train(settings, interrupted)
+
+
+def _train(settings, interrupted):
+  given = settings
   files.check_writable('train_dir', settings.train_dir)
   deployment.start_runtime(settings.session)
   data = inputs.load_data(settings.data)
@@ -123,6 +152,10 @@ def train(settings):
     f'{data.num_examples} examples of {data.num_classes} classes in {len(data.files)} files of'
     f' {settings.data.dataset_name}, split {settings.data.dataset_split_name}.'
   )
+  if settings.num_epochs:
+    images_per_step = settings.data.batch_size * settings.devices.num_clones
+    num_steps = math.ceil(settings.num_epochs * data.num_examples / images_per_step)
+    settings = dataclasses.replace(settings, num_epochs=None, max_number_of_steps=num_steps)
   # The ways to start, in this order:
   # 1. the newest checkpoint in train_dir, with everything in it: the run goes on;
   # 2. the weights of --checkpoint_path, at step 0: fine-tuning;
@@ -146,21 +179,32 @@ def train(settings):
         console.say(line)
       restore = checkpoints.make_restore_fn(start)
     console.say(_describe_steps(settings, data, step))
+    files.write_text(os.path.join(settings.train_dir, FLAGS_FILE), settings_lib.to_flagfile(given))
+    saver = checkpoints.make_saver()
+    loop = _Loop(settings, data, step, first_step, saver, interrupted)
     loss = slim.learning.train(
       step.run_op,
       settings.train_dir,
-      train_step_fn=_Loop(settings, data, step, first_step).run_step,
+      train_step_fn=loop.run_step,
       train_step_kwargs={},
       number_of_steps=settings.max_number_of_steps,
       init_fn=restore,
       # Summaries come from the step's own run, not from a second one on a batch of its own.
       summary_op=None,
       save_summaries_secs=settings.save_summaries_secs,
-      saver=checkpoints.make_saver(),
-      save_interval_secs=settings.save_interval_secs,
+      saver=saver,
+      # By seconds, a thread saves; by steps, the loop.
+      save_interval_secs=0 if settings.save_interval_steps else settings.save_interval_secs,
       session_config=deployment.session_config(settings.session),
     )
-  console.say(f'Finished: {checkpoints.newest(settings.train_dir)}')
+  newest = checkpoints.newest(settings.train_dir)
+  if interrupted.signal_number is not None:
+    name = signal.Signals(interrupted.signal_number).name
+    raise interruption.InterruptedRunError(
+      interrupted.signal_number,
+      f'{name} ended the run; {newest} is saved. Run the same command again to go on.',
+    )
+  console.say(f'Finished: {newest}')
   return loss
 
 
@@ -281,10 +325,16 @@ def _build_step(settings, data, source, global_step):
     summaries.add_activations(clones[0].model.end_points)
   scalars = summaries.training_scalars(clones[0], losses, learning_rate, accuracies[0])
   gradients = gradients_lib.clip(settings.gradients, gradients)
-  updates = [
-    gradients_lib.apply(settings.gradients, gradients, optimizer_at, learning_rate, global_step),
-    *update_ops,
-  ]
+  complaint = tf.strings.format(
+    f'{_NOT_FINITE}The loss is {{}} at step {{}}, with the learning rate {{}}.',
+    (losses.total, global_step + 1, learning_rate),
+  )
+  # Before anything is written: the weights stay those of the last good step.
+  with tf.control_dependencies([tf.debugging.Assert(tf.is_finite(losses.total), [complaint])]):
+    updates = [
+      gradients_lib.apply(settings.gradients, gradients, optimizer_at, learning_rate, global_step),
+      *update_ops,
+    ]
   if settings.moving_average_decay:
     averages = checkpoints.make_moving_averages(settings.moving_average_decay, global_step)
     with tf.control_dependencies(updates):
@@ -308,8 +358,10 @@ def _describe_steps(settings, data, step):
 class _Loop:
   """The step function of slim.learning.train: one session.run, and now and then a line."""
 
-  def __init__(self, settings, data, step, first_step):
+  def __init__(self, settings, data, step, first_step, saver, interrupted):
     self._settings = settings
+    self._saver = saver
+    self._interrupted = interrupted
     self._data = data
     self._step = step
     self._num_steps = first_step  # Run so far, of all runs.
@@ -322,9 +374,11 @@ class _Loop:
   def run_step(self, session, train_op, global_step, train_step_kwargs):
     """Runs one step, or `steps_per_run`; returns the last loss known and whether to stop."""
     del train_op, global_step
-    last_step = self._settings.max_number_of_steps or float('inf')
+    settings = self._settings
+    last_step = settings.max_number_of_steps or float('inf')
     is_first = self._run_quietly is None
-    with inputs.explained_errors(self._data, self._settings.data):
+    step_before = self._num_steps
+    with inputs.explained_errors(self._data, settings.data), _explained_loss(settings):
       if is_first:
         self._run_quietly = session.make_callable(self._step.global_step)
         self._line_secs = time.monotonic()
@@ -336,13 +390,20 @@ class _Loop:
         )
       else:
         self._num_steps = int(self._run_quietly())
-    return self._loss, self._num_steps >= last_step
+    has_come = self._interrupted.has_come()
+    if has_come or _crosses(step_before, self._num_steps, settings.save_interval_steps):
+      prefix = os.path.join(settings.train_dir, 'model.ckpt')
+      self._saver.save(session, prefix, global_step=self._num_steps)
+    if has_come:
+      # slim saves once more, and closes the session, which waits for an input that is blocked.
+      self._interrupted.saved()
+    return self._loss, self._num_steps >= last_step or has_come
 
   def _is_line_due(self, last_step):
     """Returns whether the run to come reaches a step that has a line."""
-    interval = self._settings.log_every_n_steps
     reached = self._num_steps + self._settings.steps_per_run
-    return reached // interval > self._num_steps // interval or reached >= last_step
+    is_due = _crosses(self._num_steps, reached, self._settings.log_every_n_steps)
+    return is_due or reached >= last_step
 
   def _run_and_report(self, session, writer, has_line):
     step = self._step
@@ -381,3 +442,25 @@ class _Loop:
     console.say(line)
     self._line_step, self._line_secs = self._num_steps, now_secs
     self._line_wait_secs = results['wait_secs']
+
+
+def _crosses(before, after, interval):
+  """Returns whether a multiple of `interval`, None for none, lies in `(before, after]`."""
+  return bool(interval) and after // interval > before // interval
+
+
+@contextlib.contextmanager
+def _explained_loss(settings):
+  """Turns the error of a loss that is not finite into an InputError."""
+  try:
+    yield
+  except tf.errors.InvalidArgumentError as error:
+    marked = re.search(f'{_NOT_FINITE}(.*?[.])\\]', error.message, re.DOTALL)
+    if marked is None:
+      raise
+    newest = checkpoints.newest(settings.train_dir)
+    kept = f'{newest} is the last good checkpoint' if newest else 'There is no checkpoint yet'
+    raise errors.InputError(
+      f'{marked.group(1)} {kept}. Lower --learning_rate, or limit the gradients, for instance with'
+      ' --clip_gradients_by_global_norm=1.'
+    ) from error

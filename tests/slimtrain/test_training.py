@@ -7,9 +7,11 @@ import re
 
 import numpy as np
 import pytest
+from absl import flags
 
 from slimcompat import errors, slim, tf
 from slimtrain import checkpoints, deployment, inputs, learning_rates, models, optimizers, training
+from slimtrain import settings as settings_lib
 
 
 def make_settings(run_dir, **changes):
@@ -206,13 +208,51 @@ def test_the_loss_is_scaled_in_float16(tmp_path, monkeypatch):
   assert saved(tmp_path)['current_loss_scale'] > 1
 
 
+def test_epochs_become_steps(tmp_path):
+  train(tmp_path, max_number_of_steps=None, num_epochs=0.05)
+  assert saved(tmp_path)['global_step'] == 4  # 3.6 of 20 images.
+
+
+@pytest.mark.parametrize('steps_per_run', [1, 2])
+def test_checkpoints_by_steps(tmp_path, steps_per_run):
+  train(tmp_path, save_interval_steps=3, max_number_of_steps=8, steps_per_run=steps_per_run)
+  indices = sorted(path.stem for path in tmp_path.glob('model.ckpt-*.index'))
+  # slim's first comes from before the first step.
+  expected = {1: [3, 6, 8], 2: [4, 6, 8]}[steps_per_run]
+  assert [f'model.ckpt-{step}' for step in expected] == [i for i in indices if i[-1] != '0']
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(tmp_path):
+  with pytest.raises(errors.InputError) as error:
+    train(tmp_path, optimizer='sgd', learning_rate=1e30, max_number_of_steps=50)
+  assert re.match(
+    r'The loss is (nan|inf|-nan) at step \d+, with the learning rate 1', str(error.value)
+  )
+  assert 'Lower --learning_rate' in str(error.value)
+
+
+def test_a_run_keeps_its_flags(tmp_path):
+  settings = make_settings(tmp_path, moving_average_decay=0.9, nesterov=True)
+  training.train(settings)
+  values = flags.FlagValues()
+  flags.DEFINE_string('flagfile', None, '', flag_values=values)
+  settings_lib.define_flags(training.TrainingSettings(), values)
+  values(['script', f'--flagfile={tmp_path / training.FLAGS_FILE}'])
+  assert settings_lib.from_flags(training.TrainingSettings, values) == settings
+
+
 @pytest.mark.parametrize(
   ('changes', 'sentence'),
   [
+    ({'num_epochs': 2.0}, '--num_epochs=2.0 and --max_number_of_steps=4 exclude each other'),
     ({'deterministic_input': True}, 'needs --seed'),
+    (
+      {'mixed_precision': 'float16', 'learning_rate_multipliers': 'LeNet:2'},
+      'the scale of the loss belongs to one optimizer',
+    ),
     ({'steps_per_run': 2, 'summarize_activations': True}, 'exclude each other'),
   ],
-  ids=['seed', 'activations'],
+  ids=['epochs', 'seed', 'multipliers', 'activations'],
 )
 def test_contradicting_settings(tmp_path, changes, sentence):
   with pytest.raises(errors.InputError, match=sentence):

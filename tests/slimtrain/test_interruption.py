@@ -1,0 +1,122 @@
+"""Runs of the script that a signal ends."""
+
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from slimtrain import checkpoints, interruption
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+# Blocks in the fifth batch or so, for longer than any test.
+BLOCKING = """
+import time
+from slimcompat import tf
+from slimtrain.preprocessing import preprocessing_factory
+
+count = [0]
+
+def block(image):
+  count[0] += 1
+  if count[0] > 300:
+    print('blocked', flush=True)
+    time.sleep(1000)
+  return image
+
+def preprocess(image, height, width, is_training, use_grayscale):
+  image = tf.py_func(block, [tf.cast(image, tf.float32)], tf.float32)
+  return tf.ensure_shape(image, [height, width, 1])
+
+preprocessing_factory.register(preprocessing_factory.Preprocessing('blocking', preprocess))
+"""
+
+
+@pytest.fixture
+def start(tmp_path):
+  """`start(*flags)` is an endless run of LeNet on digits that has made a few steps."""
+  processes = []
+
+  def start_run(*flags):
+    process = subprocess.Popen(  # noqa: S603
+      [
+        sys.executable,
+        'train_image_classifier.py',
+        '--dataset_name=digits',
+        '--model_name=lenet',
+        '--log_every_n_steps=1',
+        f'--train_dir={tmp_path}',
+        *flags,
+      ],
+      cwd=ROOT,
+      stdout=subprocess.PIPE,
+      stderr=subprocess.PIPE,
+      text=True,
+    )
+    processes.append(process)
+    for line in process.stdout:
+      if line.startswith('global step 3:'):
+        return process
+    raise AssertionError(process.communicate()[1])
+
+  yield start_run
+  for process in processes:
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.parametrize('number', interruption.SIGNALS, ids=lambda number: number.name)
+def test_a_signal_ends_the_run_with_a_checkpoint(start, tmp_path, number):
+  process = start()
+  process.send_signal(number)
+  output, error = process.communicate(timeout=60)
+  assert process.returncode == 128 + number
+  assert f'{number.name} ended the run; {tmp_path}/model.ckpt-' in error
+  assert 'Traceback' not in error
+  steps = [int(line.split()[2][:-1]) for line in output.splitlines() if line.startswith('global')]
+  saved = checkpoints.saved_step(checkpoints.newest(str(tmp_path)))
+  assert saved == max([3, *steps])
+
+
+@pytest.fixture
+def blocked(start, tmp_path):
+  """A run whose step waits for its input."""
+  plugin = tmp_path / 'blocking.py'
+  plugin.write_text(BLOCKING)
+  process = start(f'--plugin={plugin}', '--preprocessing_name=blocking')
+  for line in process.stdout:
+    if line == 'blocked\n':
+      return process
+  raise AssertionError(process.communicate()[1])
+
+
+def test_a_blocked_step_is_left(blocked):
+  blocked.send_signal(signal.SIGTERM)
+  _, error = blocked.communicate(timeout=60)
+  assert blocked.returncode == 128 + signal.SIGTERM
+  # The step that runs may have its input already, and end.
+  assert re.search('The step did not end within 8 seconds|saved, but its input does not end', error)
+  assert 'The newest checkpoint is whole' in error
+
+
+def test_a_second_signal_ends_at_once(blocked):
+  blocked.send_signal(signal.SIGTERM)
+  blocked.send_signal(signal.SIGINT)
+  _, error = blocked.communicate(timeout=60)
+  assert blocked.returncode in (128 + signal.SIGTERM, 128 + signal.SIGINT)
+  assert 'A second signal ends the run at once.' in error
+
+
+def test_handlers_are_put_back():
+  before = [signal.getsignal(number) for number in interruption.SIGNALS]
+  with interruption.Interruption() as interrupted:
+    assert not interrupted.has_come()
+    os.kill(os.getpid(), signal.SIGTERM)
+    # Asked for at once, as a step may have ended long before the thread runs.
+    while not interrupted.has_come():
+      os.sched_yield()
+    assert interrupted.signal_number == signal.SIGTERM
+  assert [signal.getsignal(number) for number in interruption.SIGNALS] == before
