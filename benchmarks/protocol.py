@@ -207,7 +207,7 @@ def _cells(row, digits):
   return row.what, row.unit, *(f'{number:.{digits}g}' for number in numbers), cpu_ms, row.notes
 
 
-def busy_cores(secs=2):
+def busy_cores(secs=1):
   """Returns how many cores were busy, on average, during the next `secs`."""
   before = _idle_ticks()
   time.sleep(secs)

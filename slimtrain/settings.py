@@ -10,6 +10,7 @@ import dataclasses
 import importlib.util
 import operator
 import os
+import signal
 import sys
 import types
 import typing
@@ -238,6 +239,8 @@ def run(defaults, action):
       action(from_flags(type(defaults)))
     except errors.InputError as error:
       fail(error)
+    except KeyboardInterrupt:
+      sys.exit(128 + signal.SIGINT)
 
   def fail(error):
     sys.stdout.flush()

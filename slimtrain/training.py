@@ -137,13 +137,8 @@ def train(settings):
 
   Raises:
     InputError: when the settings, the data or a checkpoint are at fault, or the loss is not finite.
-    InterruptedRunError: after SIGTERM or SIGINT; the run is saved.
+    InterruptedRunError: after SIGTERM or SIGINT while training; the run is saved.
   """
-  with interruption.Interruption() as interrupted:
-    return _train(settings, interrupted)
-
-
-def _train(settings, interrupted):
   given = settings
   files.check_writable('train_dir', settings.train_dir)
   deployment.start_runtime(settings.session)
@@ -181,22 +176,22 @@ def _train(settings, interrupted):
     console.say(_describe_steps(settings, data, step))
     files.write_text(os.path.join(settings.train_dir, FLAGS_FILE), settings_lib.to_flagfile(given))
     saver = checkpoints.make_saver()
-    loop = _Loop(settings, data, step, first_step, saver, interrupted)
-    loss = slim.learning.train(
-      step.run_op,
-      settings.train_dir,
-      train_step_fn=loop.run_step,
-      train_step_kwargs={},
-      number_of_steps=settings.max_number_of_steps,
-      init_fn=restore,
-      # Summaries come from the step's own run, not from a second one on a batch of its own.
-      summary_op=None,
-      save_summaries_secs=settings.save_summaries_secs,
-      saver=saver,
-      # By seconds, a thread saves; by steps, the loop.
-      save_interval_secs=0 if settings.save_interval_steps else settings.save_interval_secs,
-      session_config=deployment.session_config(settings.session),
-    )
+    with interruption.Interruption() as interrupted:
+      loss = slim.learning.train(
+        step.run_op,
+        settings.train_dir,
+        train_step_fn=_Loop(settings, data, step, first_step, saver, interrupted).run_step,
+        train_step_kwargs={},
+        number_of_steps=settings.max_number_of_steps,
+        init_fn=restore,
+        # Summaries come from the step's own run, not from a second one on a batch of its own.
+        summary_op=None,
+        save_summaries_secs=settings.save_summaries_secs,
+        saver=saver,
+        # By seconds, a thread saves; by steps, the loop.
+        save_interval_secs=0 if settings.save_interval_steps else settings.save_interval_secs,
+        session_config=deployment.session_config(settings.session),
+      )
   newest = checkpoints.newest(settings.train_dir)
   if interrupted.signal_number is not None:
     name = signal.Signals(interrupted.signal_number).name
