@@ -10,7 +10,7 @@ import threading
 import warnings
 from typing import NamedTuple
 
-from datasets import dataset_factory, records, verification
+from datasets import dataset_factory, dataset_info, records, verification
 from slimcompat import errors, slim, tf
 from slimtrain import settings as settings_lib
 from slimtrain.preprocessing import preprocessing_factory, randomness
@@ -86,6 +86,7 @@ class Data(NamedTuple):
   files: list  # Paths of the TFRecord files.
   num_examples: int
   num_classes: int  # Of the net: the dataset's less the labels' offset.
+  class_counts: tuple | None = None  # Examples of each; None where dataset_info.json is missing.
 
 
 class Batch(NamedTuple):
@@ -114,7 +115,14 @@ def load_data(settings):
       ' out, or use 1 where class 0 is a background that no example has.'
     )
   counts = verification.check_records(dataset, dataset.num_classes, settings.labels_offset)
-  return Data(dataset, list(counts), sum(counts.values()), num_classes)
+  files = list(counts)
+  info = dataset_info.read(os.path.dirname(files[0]))
+  split = info.splits.get(settings.dataset_split_name) if info else None
+  is_whole = split and {os.path.basename(file) for file in files} == {
+    shard.file_name for shard in split.shards
+  }
+  class_counts = split.class_counts[settings.labels_offset :] if is_whole else None
+  return Data(dataset, files, sum(counts.values()), num_classes, class_counts)
 
 
 def make_training_batches(data, settings, model_name, image_size, seed=None, num_seen=0):

@@ -30,9 +30,7 @@ class TrainedModelSettings(ModelSettings):
     lower=0,
     below=1,
   )
-  label_smoothing: float = settings_lib.setting(
-    0.0, 'Share of each label that is spread over all classes.', lower=0, below=1
-  )
+  loss: losses.LossSettings = settings_lib.group(losses.LossSettings)
 
 
 class Model(NamedTuple):
@@ -48,7 +46,7 @@ def build_model(settings, images, num_classes):
   return Model(*network_fn(images))
 
 
-def build_trained_model(settings, images, labels, num_classes):
+def build_trained_model(settings, images, labels, num_classes, class_weights=None):
   """Returns the Model of `images` for training, and collects its losses.
 
   Args:
@@ -56,6 +54,7 @@ def build_trained_model(settings, images, labels, num_classes):
     images: `[batch, height, width, channels]`.
     labels: int64 `[batch]`, in `[0, num_classes)`.
     num_classes: an int.
+    class_weights: as for losses.add_losses.
   """
   network_fn = nets_factory.get_network_fn(
     settings.model_name,
@@ -65,7 +64,7 @@ def build_trained_model(settings, images, labels, num_classes):
     batch_norm_decay=settings.batch_norm_decay,
   )
   model = Model(*network_fn(images))
-  losses.add_softmax_losses(model, labels, settings.label_smoothing)
+  losses.add_losses(settings.loss, model, labels, class_weights)
   return model
 
 

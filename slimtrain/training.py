@@ -24,6 +24,7 @@ from slimtrain import (
   summaries,
 )
 from slimtrain import gradients as gradients_lib
+from slimtrain import losses as losses_lib
 from slimtrain import settings as settings_lib
 
 FLAGS_FILE = 'flags.txt'  # In the train_dir: how it was run last.
@@ -283,11 +284,16 @@ def _build_loop(settings, data, source, global_step):
 def _build_step(settings, data, source, global_step):
   """Builds one step; returns the scalars that summarize it, which are there when it is done."""
   accuracies = []
+  class_weights = losses_lib.find_class_weights(
+    settings.model.loss, data.num_classes, data.class_counts
+  )
 
   def build_model():
     batch = source.next_batch()
     first_op = len(tf.get_default_graph().get_operations())
-    model = models.build_trained_model(settings.model, batch.images, batch.labels, data.num_classes)
+    model = models.build_trained_model(
+      settings.model, batch.images, batch.labels, data.num_classes, class_weights
+    )
     if settings.data.deterministic_input:
       with tf.device('/device:CPU:0'):
         step = tf.cast(global_step.read_value(), tf.int64)

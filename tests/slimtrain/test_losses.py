@@ -3,34 +3,102 @@
 import numpy as np
 import pytest
 
-from slimcompat import tf
+from slimcompat import errors, tf
 from slimtrain import losses, models
 
 LOGITS = np.random.RandomState(0).standard_normal((6, 4)).astype('float32')
 LABELS = np.array([0, 1, 2, 3, 0, 2])
 
 
-def cross_entropy(logits, labels, smoothing):
+def cross_entropy(logits, labels, smoothing=0.0, gamma=0.0, class_weights=(1, 1, 1, 1)):
   targets = np.eye(4)[labels] * (1 - smoothing) + smoothing / 4
   log_probabilities = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-  return -(targets * log_probabilities).sum(axis=1).mean()
+  unrecognized = 1 - np.exp(log_probabilities[np.arange(len(labels)), labels])
+  weights = unrecognized**gamma * np.array(class_weights)[labels]
+  return (-(targets * log_probabilities).sum(axis=1) * weights).mean()
 
 
-@pytest.mark.parametrize('smoothing', [0.0, 0.1])
-@pytest.mark.parametrize('has_auxiliary', [False, True])
-def test_softmax_losses(smoothing, has_auxiliary):
-  end_points = {'AuxLogits': tf.constant(-LOGITS)} if has_auxiliary else {}
-  model = models.Model(tf.constant(LOGITS), end_points)
-  loss = losses.add_softmax_losses(model, tf.constant(LABELS), smoothing)
-  expected = cross_entropy(LOGITS, LABELS, smoothing)
-  auxiliary = 0.4 * cross_entropy(-LOGITS, LABELS, smoothing) if has_auxiliary else 0
+def compute(settings, has_auxiliary=False, class_weights=None):
+  """Returns the loss, the total of all, and the gradient of the total by the logits."""
+  logits = tf.constant(LOGITS)
+  model = models.Model(logits, {'AuxLogits': tf.constant(-LOGITS)} if has_auxiliary else {})
+  loss = losses.add_losses(settings, model, tf.constant(LABELS), class_weights)
+  total = tf.losses.get_total_loss()
   with tf.Session() as session:
-    assert session.run(loss) == pytest.approx(expected, rel=1e-5)
-    assert session.run(tf.losses.get_total_loss()) == pytest.approx(expected + auxiliary, rel=1e-5)
+    return session.run([loss, total, tf.gradients(total, logits)[0]])
 
 
-def test_losses_have_slims_names():
+@pytest.mark.parametrize('has_auxiliary', [False, True])
+@pytest.mark.parametrize(
+  ('settings', 'class_weights', 'expected'),
+  [
+    ({}, None, {}),
+    ({'label_smoothing': 0.1}, None, {'smoothing': 0.1}),
+    ({'loss': 'focal', 'focal_gamma': 1.5}, None, {'gamma': 1.5}),
+    ({}, [0.5, 1.0, 2.0, 0.0], {'class_weights': [0.5, 1.0, 2.0, 0.0]}),
+    (
+      {'loss': 'focal', 'label_smoothing': 0.2},
+      [0.5, 1.0, 2.0, 0.0],
+      {'gamma': 2.0, 'smoothing': 0.2, 'class_weights': [0.5, 1.0, 2.0, 0.0]},
+    ),
+  ],
+  ids=['softmax', 'smoothed', 'focal', 'weighted', 'all'],
+)
+def test_losses(settings, class_weights, expected, has_auxiliary):
+  loss, total, _ = compute(losses.LossSettings(**settings), has_auxiliary, class_weights)
+  main = cross_entropy(LOGITS, LABELS, **expected)
+  auxiliary = 0.4 * cross_entropy(-LOGITS, LABELS, **expected) if has_auxiliary else 0
+  assert loss == pytest.approx(main, rel=1e-5)
+  assert total == pytest.approx(main + auxiliary, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+  ('settings', 'class_weights'),
+  [({'loss': 'focal', 'focal_gamma': 0.0}, None), ({}, [1.0] * 4)],
+  ids=['gamma 0', 'weights of 1'],
+)
+def test_what_changes_nothing_changes_no_bit(settings, class_weights):
+  plain = compute(losses.LossSettings())
+  with tf.Graph().as_default():
+    other = compute(losses.LossSettings(**settings), class_weights=class_weights)
+  for value, expected in zip(other, plain, strict=True):
+    np.testing.assert_array_equal(value, expected)
+
+
+@pytest.mark.parametrize('settings', [{}, {'loss': 'focal'}], ids=['softmax', 'focal'])
+def test_losses_have_slims_names(settings):
   model = models.Model(tf.constant(LOGITS), {'AuxLogits': tf.constant(LOGITS)})
-  losses.add_softmax_losses(model, tf.constant(LABELS))
+  losses.add_losses(losses.LossSettings(**settings), model, tf.constant(LABELS), [1.0] * 4)
   names = [loss.op.name for loss in tf.losses.get_losses()]
   assert names == ['aux_loss/value', 'softmax_cross_entropy_loss/value']
+
+
+def test_focal_gradient_is_finite_where_all_is_recognized():
+  logits = tf.constant([[100.0, 0.0, 0.0, 0.0]])
+  model = models.Model(logits, {})
+  loss = losses.add_losses(losses.LossSettings(loss='focal', focal_gamma=0.5), model, [0])
+  with tf.Session() as session:
+    assert np.all(np.isfinite(session.run(tf.gradients(loss, logits)[0])))
+
+
+def test_automatic_weights_have_mean_1_over_the_examples():
+  settings = losses.LossSettings(class_weights='auto')
+  counts = (10, 30, 0, 60)
+  weights = losses.find_class_weights(settings, 4, counts)
+  assert np.dot(weights, counts) == pytest.approx(100)
+  assert weights[0] / weights[3] == pytest.approx(6)
+  assert weights[2] == 0
+
+
+@pytest.mark.parametrize(
+  ('given', 'counts', 'sentence'),
+  [
+    ('auto', None, 'no dataset_info.json'),
+    ('1,2', (1, 1, 1), '2 numbers, but 3'),
+    ('1,2,-1', (1, 1, 1), 'none below 0'),
+    ('a,b', None, 'no list of numbers'),
+  ],
+)
+def test_refused_weights(given, counts, sentence):
+  with pytest.raises(errors.InputError, match=sentence):
+    losses.find_class_weights(losses.LossSettings(class_weights=given), 3, counts)

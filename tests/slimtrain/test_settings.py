@@ -79,7 +79,7 @@ def test_groups_may_have_other_defaults():
     (['--model_name=lenett'], "Did you mean 'lenet'?"),
     (['--dataset_name=digit'], "Did you mean 'digits'?"),
     (['--preprocessing_name=vg'], "Did you mean 'vgg'?"),
-    (['--learning_rate_decay_type=exp'], 'Known: exponential, fixed, polynomial.'),
+    (['--learning_rate_decay_type=exp'], 'Known: cosine, cosine_restarts, exponential, fixed,'),
     (['--quantize_delay=0'], '--quantize_delay=0 is not supported.'),
     (['--worker_replicas=2'], '--worker_replicas=2 is not supported.'),
     (['--sync_replicas'], '--sync_replicas=True is not supported.'),

@@ -10,7 +10,16 @@ import pytest
 from absl import flags
 
 from slimcompat import errors, slim, tf
-from slimtrain import checkpoints, deployment, inputs, learning_rates, models, optimizers, training
+from slimtrain import (
+  checkpoints,
+  deployment,
+  inputs,
+  learning_rates,
+  losses,
+  models,
+  optimizers,
+  training,
+)
 from slimtrain import settings as settings_lib
 
 
@@ -24,20 +33,21 @@ def make_settings(run_dir, **changes):
     data=inputs.TrainingDataSettings(dataset_name='digits', batch_size=20),
     optimizer=optimizers.OptimizerSettings(optimizer='momentum'),
   )
-  groups = [
-    field.name
-    for field in dataclasses.fields(settings)
-    if dataclasses.is_dataclass(getattr(settings, field.name))
-  ]
-  for name, value in changes.items():
-    for group in groups:
-      if hasattr(getattr(settings, group), name):
-        changed = dataclasses.replace(getattr(settings, group), **{name: value})
-        settings = dataclasses.replace(settings, **{group: changed})
-        break
-    else:
-      settings = dataclasses.replace(settings, **{name: value})
-  return settings
+  changed = replace(settings, changes)
+  assert not changes
+  return changed
+
+
+def replace(settings, changes):
+  """Returns `settings` with those of `changes` that they or their groups have, taken out of it."""
+  values = {}
+  for field in dataclasses.fields(settings):
+    value = getattr(settings, field.name)
+    if dataclasses.is_dataclass(value):
+      values[field.name] = replace(value, changes)
+    elif field.name in changes:
+      values[field.name] = changes.pop(field.name)
+  return dataclasses.replace(settings, **values)
 
 
 def train(run_dir, **changes):
@@ -262,6 +272,11 @@ def test_contradicting_settings(tmp_path, changes, sentence):
 def test_no_queue_runner_in_the_graph(tmp_path):
   build(make_settings(tmp_path))
   assert not tf.get_collection(tf.GraphKeys.QUEUE_RUNNERS)
+
+
+@pytest.mark.parametrize('loss', losses.LOSSES)
+def test_every_loss_trains(tmp_path, loss):
+  assert np.isfinite(train(tmp_path, loss=loss, class_weights='auto', max_number_of_steps=2))
 
 
 @pytest.mark.parametrize('optimizer', optimizers.OPTIMIZERS)
