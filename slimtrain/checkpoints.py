@@ -84,6 +84,18 @@ def newest(directory):
     ) from error
 
 
+def listed(directory):
+  """Returns what the file `checkpoint` in `directory` says is the newest; None if it says nothing.
+
+  That need not exist.
+  """
+  try:
+    state = tf.train.get_checkpoint_state(directory)
+  except (ValueError, UnicodeDecodeError):
+    return None
+  return state.model_checkpoint_path if state else None
+
+
 def saved_step(checkpoint):
   """Returns the global step that a checkpoint holds, 0 if it holds none."""
   reader = _reader(checkpoint)
@@ -100,7 +112,7 @@ def _reader(checkpoint):
     return tf.train.NewCheckpointReader(checkpoint)
   except (tf.errors.OpError, ValueError) as error:
     raise errors.InputError(
-      f'The checkpoint {checkpoint} cannot be read: {_first_line(error)} Give another one.'
+      f'The checkpoint {checkpoint} cannot be read: {first_line(error)} Give another one.'
     ) from error
 
 
@@ -217,7 +229,7 @@ def make_restore_fn(plan):
       # A truncated file raises OutOfRangeError, which a Supervisor would take for the end of
       # the input.
       raise errors.InputError(
-        f'The checkpoint {plan.checkpoint} is damaged: {_first_line(error)} Give another one.'
+        f'The checkpoint {plan.checkpoint} is damaged: {first_line(error)} Give another one.'
       ) from error
 
   return restore
@@ -265,6 +277,7 @@ def _first(names):
   return names[0] if names else '(none)'
 
 
-def _first_line(error):
+def first_line(error):
+  """Returns the first line of what TensorFlow says of an `error`, as a sentence."""
   line = str(getattr(error, 'message', error)).strip().splitlines()[0].rstrip('.')
   return f'{line}.'

@@ -21,6 +21,7 @@ from slimtrain import (
   learning_rates,
   models,
   optimizers,
+  recovery,
   summaries,
 )
 from slimtrain import gradients as gradients_lib
@@ -140,8 +141,13 @@ def train(settings):
     InputError: when the settings, the data or a checkpoint are at fault, or the loss is not finite.
     InterruptedRunError: after SIGTERM or SIGINT while training; the run is saved.
   """
-  given = settings
   files.check_writable('train_dir', settings.train_dir)
+  with recovery.locked(settings.train_dir):
+    return _train(settings)
+
+
+def _train(settings):
+  given = settings
   deployment.start_runtime(settings.session)
   data = inputs.load_data(settings.data)
   console.say(
@@ -156,6 +162,8 @@ def train(settings):
   # 1. the newest checkpoint in train_dir, with everything in it: the run goes on;
   # 2. the weights of --checkpoint_path, at step 0: fine-tuning;
   # 3. initial values, at step 0.
+  for line in recovery.mend(settings.train_dir):
+    console.say(line)
   resumed = checkpoints.newest(settings.train_dir)
   first_step = checkpoints.saved_step(resumed) if resumed else 0
   with tf.Graph().as_default():
