@@ -29,7 +29,7 @@ from nets import (
 )
 from nets.mobilenet import mobilenet_v2, mobilenet_v3
 from nets.nasnet import nasnet, pnasnet
-from slimcompat import errors, slim, tables
+from slimcompat import errors, garbage, slim, tables
 
 
 @dataclasses.dataclass(frozen=True)
@@ -573,7 +573,7 @@ def get_network_fn(
 
   @functools.wraps(network.function)
   def network_fn(images, **kwargs):
-    with slim.arg_scope(network.arg_scope(**scope_settings)):
+    with garbage.not_collected(), slim.arg_scope(network.arg_scope(**scope_settings)):
       return network.function(images, num_classes=num_classes, is_training=is_training, **kwargs)
 
   network_fn.default_image_size = network.image_size

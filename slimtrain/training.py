@@ -10,7 +10,7 @@ import signal
 import time
 from typing import NamedTuple
 
-from slimcompat import errors, slim, stateless_draws, tf
+from slimcompat import errors, garbage, slim, stateless_draws, tf
 from slimtrain import (
   checkpoints,
   console,
@@ -169,7 +169,8 @@ def _train(settings):
   with tf.Graph().as_default():
     if settings.seed is not None:
       tf.set_random_seed(settings.seed)
-    step = build_train_step(settings, data, make_batches(settings, data, first_step))
+    with garbage.not_collected():
+      step = build_train_step(settings, data, make_batches(settings, data, first_step))
     restore = None
     if resumed:
       checkpoints.plan_resume(settings.train_dir)
