@@ -88,7 +88,7 @@ def folder(tmp_path_factory):
   return root
 
 
-TRAIN = ('train_image_classifier.py', '--model_name=lenet', '--train_dir={0}/run')
+TRAIN = ('train_image_classifier.py', '--model_name=lenet', '--train_dir={0}/run_{1}')
 DIGITS = (*TRAIN, '--dataset_name=digits')
 MNIST = (*TRAIN, '--dataset_name=mnist')
 MOBILENET = (*DIGITS, '--model_name=mobilenet_v1_025', '--use_grayscale')
@@ -162,8 +162,10 @@ def hostile(folder):
   """The finished process of every hostile command, run two at a time."""
   with concurrent.futures.ThreadPoolExecutor(2) as pool:
     futures = {
-      name: pool.submit(run, *(word.replace('{0}', str(folder)) for word in command))
-      for name, (command, _) in HOSTILE.items()
+      name: pool.submit(
+        run, *(word.replace('{0}', str(folder)).replace('{1}', str(number)) for word in command)
+      )
+      for number, (name, (command, _)) in enumerate(HOSTILE.items())
     }
     return {name: future.result() for name, future in futures.items()}
 
@@ -178,7 +180,7 @@ def test_hostile_input_gets_one_sentence(hostile, folder, name):
   assert lines[0].startswith(f'{command[0]}: error: ')
   assert re.search(sentence.replace('{0}', re.escape(str(folder))), lines[0])
   assert 'global step' not in finished.stdout
-  assert not list(folder.glob('run/*ckpt*'))
+  assert not list(folder.glob('run*/*ckpt*'))
   assert not (folder / 'converted' / 'dataset_info.json').exists()
 
 
