@@ -1,7 +1,6 @@
 """Repairs of tf_slim 1.1.0: names that TensorFlow moved after it was written, put back where it
 looks for them, and what no longer works, replaced."""
 
-import functools
 import importlib
 
 # (module tf_slim looks in, name, module that has it in TensorFlow 2.16 to 2.21, its name there)
@@ -55,7 +54,3 @@ def restore():
   for module, name, our_module in REPLACED_NAMES:
     ours = importlib.import_module(our_module)
     setattr(importlib.import_module(module), name, getattr(ours, name))
-  # Every layer that is made rewrites the bases of its class, mostly to what they are, and so
-  # empties Python's caches of attributes: a tenth of the time that a net takes to build.
-  version_utils = importlib.import_module('tensorflow.python.keras.utils.version_utils')
-  version_utils.swap_class = functools.cache(version_utils.swap_class)
