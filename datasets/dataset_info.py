@@ -12,6 +12,9 @@ from datasets import user_files
 from slimcompat import errors, tf
 
 FILE_NAME = 'dataset_info.json'
+# What the records of a dataset tell of their images: the class, the classes that apply (none or
+# several), or numbers.
+TASKS = ('single_label', 'multi_label', 'regression')
 _FORMAT_VERSION = 1
 
 
@@ -29,7 +32,7 @@ class Split:
   """The shards of one split, in order."""
 
   shards: tuple[Shard, ...]
-  class_counts: tuple[int, ...]  # Examples by label.
+  class_counts: tuple[int, ...]  # Examples that have each label; empty for regression.
 
   @property
   def num_examples(self) -> int:
@@ -41,11 +44,12 @@ class DatasetInfo:
   """A converted dataset."""
 
   name: str  # What its file names start with.
-  class_names: tuple[str, ...]  # By label.
+  class_names: tuple[str, ...]  # By label; for regression the names of the numbers.
   channels: int  # Of the images as they are meant to be decoded: 1 when all are gray, else 3.
   image_formats: tuple[str, ...]  # The values of image/format that occur.
   keys: tuple[str, ...]  # Of a record.
   splits: Mapping[str, Split]
+  task: str = TASKS[0]
 
   @property
   def num_classes(self) -> int:
@@ -101,9 +105,12 @@ def _parse(content):
       )
       for name, split in content['splits'].items()
     },
+    task=_checked(content['task'], str),
   )
+  if info.task not in TASKS:
+    raise ValueError(f'the task {info.task!r} is none of {", ".join(TASKS)}')
   for name, split in info.splits.items():
-    if sum(split.class_counts) != split.num_examples:
+    if info.task == 'single_label' and sum(split.class_counts) != split.num_examples:
       raise ValueError(f'the counts of the split {name} do not add up')
     for shard in split.shards:
       if os.path.basename(shard.file_name) != shard.file_name:

@@ -9,7 +9,8 @@ from slimcompat import slim, tf
 decoders = slim.tfexample_decoder
 
 IMAGE_KEY = 'image/encoded'
-LABEL_KEY = 'image/class/label'
+LABEL_KEY = 'image/class/label'  # One class, or as many as apply.
+TARGETS_KEY = 'image/targets'  # Numbers, for regression.
 
 
 class EncodedImage(decoders.ItemHandler):

@@ -5,7 +5,9 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from datasets import dataset_info, dataset_utils, user_files
+import numpy as np
+
+from datasets import dataset_info, dataset_utils, records, user_files
 from slimcompat import errors, tf
 
 # Folders that an interrupted conversion leaves behind start with this.
@@ -21,7 +23,7 @@ class EncodedExample(NamedTuple):
   height: int
   width: int
   channels: int  # 1 or 3.
-  label: int
+  label: int | tuple[int, ...] | tuple[float, ...]  # As the dataset's task has it.
 
 
 class Examples(NamedTuple):
@@ -45,6 +47,7 @@ def write(
   class_names: Sequence[str],
   splits: Mapping[str, Examples],
   num_shards: int = DEFAULT_NUM_SHARDS,
+  task: str = 'single_label',
 ) -> dataset_info.DatasetInfo:
   """Writes shards, labels.txt and, last, dataset_info.json into `dataset_dir`.
 
@@ -56,6 +59,7 @@ def write(
     class_names: the names by label.
     splits: what to write, by the split's name.
     num_shards: how many files a split is spread over.
+    task: one of dataset_info.TASKS.
 
   Raises:
     InputError: when the directory cannot be written to, or the disk is full.
@@ -63,7 +67,7 @@ def write(
   try:
     os.makedirs(dataset_dir, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=dataset_dir, prefix=UNFINISHED_PREFIX) as unfinished:
-      writer = _Writer(unfinished, class_names)
+      writer = _Writer(unfinished, len(class_names), task)
       written = {
         split_name: writer.write_split(
           file_names(name, split_name, examples.num_examples, num_shards), examples
@@ -83,6 +87,7 @@ def write(
       image_formats=tuple(sorted(writer.image_formats)),
       keys=tuple(sorted(writer.keys)),
       splits=written,
+      task=task,
     )
     dataset_info.write(info, dataset_dir)
   except (OSError, tf.errors.OpError) as error:
@@ -96,15 +101,16 @@ def write(
 class _Writer:
   """Writes shards and remembers what was in them."""
 
-  def __init__(self, folder, class_names):
+  def __init__(self, folder, num_classes, task):
     self._folder = folder
-    self._num_classes = len(class_names)
+    self._num_classes = num_classes
+    self._task = task
     self.channels = set()
     self.image_formats = set()
     self.keys = set()
 
   def write_split(self, names, examples):
-    class_counts = [0] * self._num_classes
+    class_counts = np.zeros(0 if self._task == 'regression' else self._num_classes, int)
     remaining = iter(examples.examples)
     shards = []
     for index, name in enumerate(names):
@@ -114,14 +120,30 @@ class _Writer:
       with tf.io.TFRecordWriter(path) as file:
         for _ in range(first, end):
           example = next(remaining)
-          record = dataset_utils.image_to_tfexample(
-            example.data, example.image_format, example.height, example.width, example.label
-          )
+          record = _make_record(example, self._task)
           file.write(record.SerializeToString())
-          class_counts[example.label] += 1
+          if self._task != 'regression':
+            class_counts[np.array(example.label, int)] += 1
           self.channels.add(example.channels)
           self.image_formats.add(example.image_format)
           self.keys.update(record.features.feature)
       user_files.flush_to_disk(path)
       shards.append(dataset_info.Shard(name, end - first, os.path.getsize(path)))
-    return dataset_info.Split(tuple(shards), tuple(class_counts))
+    return dataset_info.Split(tuple(shards), tuple(class_counts.tolist()))
+
+
+def _make_record(example, task):
+  """Returns the tf.train.Example of an EncodedExample."""
+  is_regression = task == 'regression'
+  record = dataset_utils.image_to_tfexample(
+    example.data,
+    example.image_format,
+    example.height,
+    example.width,
+    class_id=() if is_regression else example.label,
+  )
+  if is_regression:
+    del record.features.feature[records.LABEL_KEY]
+    targets = dataset_utils.float_feature(example.label)
+    record.features.feature[records.TARGETS_KEY].CopyFrom(targets)
+  return record

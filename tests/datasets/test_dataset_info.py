@@ -65,6 +65,7 @@ DAMAGES = {
     'format_version 7 is not 1',
   ),
   'channels': (lambda content: {**content, 'channels': 4}, 'channels is 4'),
+  'task': (lambda content: {**content, 'task': 'detection'}, "the task 'detection' is none of"),
   'class names': (lambda content: {**content, 'class_names': 'ab'}, "'ab' is not .* type list"),
   'splits': (lambda content: {**content, 'splits': []}, 'AttributeError'),
 }
