@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nets import nets_factory, vgg
+from nets import nets_factory, released_checkpoints, vgg
 from slimcompat import errors, slim, tables, tf
 
 
@@ -153,3 +153,9 @@ def test_scope_and_reuse(name):
   logits, _ = network_fn(images, scope='mine', reuse=True)
   assert logits.shape.as_list() == [None, 10]
   assert tf.global_variables() == variables
+
+
+def test_checkpoints_are_of_nets_in_the_table():
+  assert set(released_checkpoints.CHECKPOINTS) <= set(nets_factory.NETWORKS)
+  for name, checkpoints in released_checkpoints.CHECKPOINTS.items():
+    assert nets_factory.NETWORKS[name].checkpoints == checkpoints
