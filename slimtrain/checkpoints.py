@@ -235,13 +235,6 @@ def make_restore_fn(plan):
   return restore
 
 
-def make_saver():
-  """Returns the Saver of a training run: the last 5 checkpoints, and one every hour for good."""
-  return tf.train.Saver(
-    max_to_keep=5, keep_checkpoint_every_n_hours=1.0, write_version=tf.train.SaverDef.V2
-  )
-
-
 def variables_to_train(trainable_scopes):
   """Returns the trainable variables in any of the comma-separated scopes; all for None.
 

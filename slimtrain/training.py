@@ -22,6 +22,7 @@ from slimtrain import (
   models,
   optimizers,
   recovery,
+  saving,
   summaries,
 )
 from slimtrain import gradients as gradients_lib
@@ -185,7 +186,7 @@ def _train(settings):
       restore = checkpoints.make_restore_fn(start)
     console.say(_describe_steps(settings, data, step))
     files.write_text(os.path.join(settings.train_dir, FLAGS_FILE), settings_lib.to_flagfile(given))
-    saver = checkpoints.make_saver()
+    saver = saving.make_saver()
     with interruption.Interruption() as interrupted:
       loss = slim.learning.train(
         step.run_op,
@@ -196,12 +197,14 @@ def _train(settings):
         init_fn=restore,
         # Summaries come from the step's own run, not from a second one on a batch of its own.
         summary_op=None,
+        summary_writer=saving.SummaryWriter(settings.train_dir),
         save_summaries_secs=settings.save_summaries_secs,
         saver=saver,
         # By seconds, a thread saves; by steps, the loop.
         save_interval_secs=0 if settings.save_interval_steps else settings.save_interval_secs,
         session_config=deployment.session_config(settings.session),
       )
+  saver.check_saved(settings.train_dir)
   newest = checkpoints.newest(settings.train_dir)
   if interrupted.signal_number is not None:
     name = signal.Signals(interrupted.signal_number).name

@@ -395,14 +395,6 @@ def test_first_clone_takes_batches_like_the_others(tmp_path):
   assert build(settings).batch_size == 20
 
 
-def test_the_newest_checkpoints_are_kept(tmp_path):
-  tf.get_variable('x', [1])
-  definition = checkpoints.make_saver().as_saver_def()
-  assert definition.max_to_keep == 5
-  assert definition.keep_checkpoint_every_n_hours == 1.0
-  assert definition.version == tf.train.SaverDef.V2
-
-
 @pytest.mark.parametrize(
   ('changes', 'sentence'),
   [
