@@ -94,6 +94,7 @@ class Batch(NamedTuple):
 
   images: tf.Tensor  # [batch, height, width, channels], in the range of the preprocessing.
   labels: tf.Tensor  # int64 [batch], in [0, num_classes).
+  records: tf.Tensor  # int64 [batch, 2]: the file, as an index of Data.files, and the record in it.
 
 
 def load_data(settings):
@@ -152,7 +153,7 @@ def make_training_batches(data, settings, model_name, image_size, seed=None, num
     with randomness.seeded(window_seed):
       return preprocessing.choose_window(image_shape)
 
-  def decode(path, number, record):
+  def decode(source, record):
     if cuts_early:
       # Drawn here, for in the branches that decode, a graph's seed would give the numbers again
       # that it gives outside.
@@ -164,14 +165,14 @@ def make_training_batches(data, settings, model_name, image_size, seed=None, num
       )
     else:
       image, label = decoder.decode(record, ['image', 'label'])
-    return image, _checked(label, data, settings, path, number)
+    return image, _checked(label, data, settings, source), source
 
   # Without autograph's conversion, which would wrap up the errors.
   @tf.autograph.experimental.do_not_convert
   def make_example(index, example):
     is_seeded = settings.deterministic_input
     with randomness.seeded(tf.stack([seed, index])) if is_seeded else contextlib.nullcontext():
-      image, label = example if is_decoded else decode(*example)
+      image, label, source = example if is_decoded else decode(*example)
       image = preprocessing.preprocess_image(
         image,
         image_size,
@@ -182,7 +183,7 @@ def make_training_batches(data, settings, model_name, image_size, seed=None, num
       )
     if is_seeded:
       _check_reproducible(preprocessing.name)
-    return Batch(image, label)
+    return Batch(image, label, source)
 
   if seed is None:
     seed = random.SystemRandom().getrandbits(31)
@@ -204,12 +205,12 @@ def make_evaluation_batches(data, settings, model_name, image_size):
   )
 
   @tf.autograph.experimental.do_not_convert
-  def make_example(path, number, record):
+  def make_example(source, record):
     image, label = data.dataset.decoder.decode(record, ['image', 'label'])
-    label = _checked(label, data, settings, path, number)
-    return Batch(preprocess(image, image_size, image_size), label)
+    label = _checked(label, data, settings, source)
+    return Batch(preprocess(image, image_size, image_size), label, source)
 
-  examples = _read(tf.data.Dataset.from_tensor_slices(data.files), len(data.files), settings)
+  examples = _read(_list_files(data), len(data.files), settings)
   examples = examples.map(make_example, num_parallel_calls=_num_threads(settings))
   return _in_batches(examples, settings, drop_remainder=False)
 
@@ -221,7 +222,7 @@ def _in_epochs(data, settings, decode, seed, num_seen):
   continued skips whole epochs, and in the last one reads records but does not decode them.
   """
   num_files = len(data.files)
-  files = tf.data.Dataset.from_tensor_slices(data.files)
+  files = _list_files(data)
   kept = None
   if settings.cache != 'none':
     kept = _read(files, num_files, settings)
@@ -241,25 +242,30 @@ def _in_epochs(data, settings, decode, seed, num_seen):
   return examples.skip(num_skipped).enumerate(num_seen)
 
 
-def _read(files, num_files, settings):
-  """Returns a dataset of (path, number in the file, serialized example)."""
+def _list_files(data):
+  """Returns a dataset of (index in `data.files`, path)."""
+  return tf.data.Dataset.from_tensor_slices(data.files).enumerate()
 
-  def read_file(path):
+
+def _read(files, num_files, settings):
+  """Returns a dataset of ([index of the file, number of the record in it], serialized example)."""
+
+  def read_file(index, path):
     examples = tf.data.TFRecordDataset(path).enumerate()
-    return examples.map(lambda number, record: (path, number, record))
+    return examples.map(lambda number, record: (tf.stack([index, number]), record))
 
   num_readers = min(settings.num_readers, num_files)
   return files.interleave(read_file, cycle_length=num_readers, num_parallel_calls=num_readers)
 
 
-def _checked(label, data, settings, path, number):
+def _checked(label, data, settings, source):
   """Returns the `label` of a record less the offset, int64, having checked that it is a class."""
   label = tf.reshape(tf.cast(label, tf.int64), []) - settings.labels_offset
   in_range = tf.logical_and(label >= 0, label < data.num_classes)
   complaint = tf.strings.format(
     f'{_MARK}Record {{}} (counted from 0) of {{}} has the label {{}}, but labels run from'
     f' {settings.labels_offset} to {data.dataset.num_classes - 1}.',
-    (number, path, label + settings.labels_offset),
+    (source[1], tf.gather(data.files, source[0]), label + settings.labels_offset),
   )
   with tf.control_dependencies([tf.debugging.Assert(in_range, [complaint])]):
     return tf.identity(label)
