@@ -116,7 +116,9 @@ def random_batch(settings, num_classes):
   """Returns an inputs.Batch of NumPy arrays."""
   size = models.image_size(settings.model, settings.train_image_size)
   channels = nets_factory.NETWORKS[settings.model.model_name].num_channels
-  return inputs.Batch(*random_arrays(settings.data.batch_size, size, channels, num_classes))
+  batch_size = settings.data.batch_size
+  images, labels = random_arrays(batch_size, size, channels, num_classes)
+  return inputs.Batch(images, labels, np.zeros((batch_size, 2), np.int64))
 
 
 def random_arrays(batch_size, image_size, channels=3, num_classes=NUM_CLASSES):
