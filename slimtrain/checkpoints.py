@@ -85,15 +85,15 @@ def newest(directory):
 
 
 def listed(directory):
-  """Returns what the file `checkpoint` in `directory` says is the newest; None if it says nothing.
+  """Returns the checkpoints that the file `checkpoint` in `directory` lists, the newest last.
 
-  That need not exist.
+  They need not exist. A file that says nothing lists none.
   """
   try:
     state = tf.train.get_checkpoint_state(directory)
   except (ValueError, UnicodeDecodeError):
-    return None
-  return state.model_checkpoint_path if state else None
+    return []
+  return list(state.all_model_checkpoint_paths) if state else []
 
 
 def saved_step(checkpoint):

@@ -8,6 +8,7 @@ import shutil
 from slimcompat import errors, tf
 from slimtrain import checkpoints, console
 
+NUM_KEPT = 5  # Checkpoints, besides one every hour.
 # TensorFlow writes summaries in a thread that a full disk ends, so some room must be left.
 _LEAST_FREE_BYTES = 1 << 20
 _FULL = ('no space left', 'disk quota exceeded', 'file too large')
@@ -49,9 +50,16 @@ class Saver(tf.train.Saver):
       )
 
 
-def make_saver():
-  """Returns the Saver of a training run: the last 5 checkpoints, and one every hour for good."""
-  return Saver(max_to_keep=5, keep_checkpoint_every_n_hours=1.0, write_version=tf.train.SaverDef.V2)
+def make_saver(train_dir):
+  """Returns the Saver of a run: the last checkpoints, those of earlier runs in `train_dir` among
+  them, and one every hour for good."""
+  saver = Saver(
+    max_to_keep=NUM_KEPT,
+    keep_checkpoint_every_n_hours=1.0,
+    write_version=tf.train.SaverDef.V2,
+  )
+  saver.recover_last_checkpoints(checkpoints.listed(train_dir))
+  return saver
 
 
 class SummaryWriter(tf.summary.FileWriter):

@@ -196,7 +196,7 @@ def _train(settings):
       restore = checkpoints.make_restore_fn(start)
     console.say(_describe_steps(settings, data, step))
     files.write_text(os.path.join(settings.train_dir, FLAGS_FILE), settings_lib.to_flagfile(given))
-    saver = saving.make_saver()
+    saver = saving.make_saver(settings.train_dir)
     with interruption.Interruption() as interrupted:
       loss = slim.learning.train(
         step.run_op,

@@ -104,6 +104,13 @@ def test_a_finished_checkpoint_that_is_not_listed_yet_counts(train_dir):
   assert newest_step(train_dir) == 30
 
 
+def test_those_kept_for_good_are_not_listed_again(train_dir):
+  prefixes = [str(train_dir / f'model.ckpt-{step}') for step in STEPS]
+  tf.train.update_checkpoint_state(str(train_dir), prefixes[1], prefixes[1:2])
+  recovery.mend(str(train_dir))
+  assert checkpoints.listed(str(train_dir)) == prefixes[1:]
+
+
 def test_what_was_never_finished_is_removed(train_dir):
   (train_dir / 'model.ckpt-40_temp').mkdir()
   (train_dir / 'model.ckpt-40_temp' / 'part-00000-of-00001.data-00000-of-00001').touch()

@@ -82,7 +82,7 @@ def test_a_limit_on_the_size_of_files(tmp_path):
     'from slimcompat import tf\n'
     'from slimtrain import saving\n'
     "tf.get_variable('x', [1_000_000])\n"
-    'saver = saving.make_saver()\n'
+    'saver = saving.make_saver(sys.argv[1])\n'
     'with tf.Session() as session:\n'
     '  session.run(tf.global_variables_initializer())\n'
     '  prefix = sys.argv[1]\n'
@@ -105,14 +105,27 @@ def test_a_limit_on_the_size_of_files(tmp_path):
 
 def test_other_errors_are_not_forgiven(tmp_path):
   tf.get_variable('x', [1])
-  saver = saving.make_saver()
+  saver = saving.make_saver(str(tmp_path))
   with tf.Session() as session, pytest.raises(tf.errors.FailedPreconditionError):
     saver.save(session, str(tmp_path / 'model.ckpt'))
 
 
-def test_the_newest_checkpoints_are_kept():
+def test_the_newest_checkpoints_are_kept(tmp_path):
   tf.get_variable('x', [1])
-  definition = saving.make_saver().as_saver_def()
+  definition = saving.make_saver(str(tmp_path)).as_saver_def()
   assert definition.max_to_keep == 5
   assert definition.keep_checkpoint_every_n_hours == 1.0
   assert definition.version == tf.train.SaverDef.V2
+
+
+def test_restarts_keep_no_more(tmp_path):
+  prefix = str(tmp_path / 'model.ckpt')
+  with tf.Session() as session:
+    tf.get_variable('x', [1])
+    session.run(tf.global_variables_initializer())
+    for first in (0, 4, 8):  # Three runs of four checkpoints.
+      saver = saving.make_saver(str(tmp_path))
+      for step in range(first, first + 4):
+        saver.save(session, prefix, step)
+  kept = sorted(int(path.stem.split('-')[1]) for path in tmp_path.glob('*.index'))
+  assert kept == [7, 8, 9, 10, 11]
