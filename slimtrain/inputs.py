@@ -5,14 +5,13 @@ import dataclasses
 import os
 import random
 import re
-import sys
-import threading
 import warnings
 from typing import NamedTuple
 
 from datasets import dataset_factory, dataset_info, records, verification
 from slimcompat import errors, slim, tf
 from slimtrain import settings as settings_lib
+from slimtrain import watchdog
 from slimtrain.preprocessing import preprocessing_factory, randomness
 
 # Marks, in an error of TensorFlow, a sentence of our own.
@@ -322,30 +321,25 @@ def explained_errors(data, settings):
 
 
 class Input:
-  """Takes batches into a graph, and watches over how long that takes.
-
-  A step that is blocked in the input cannot look at the clock, so a thread does: when the first
-  batch is late, it closes the session, which cancels the step. What ignores even that, such as
-  Python code in the input, is left behind by ending the process; before the first step nothing can
-  be lost.
-  """
-
-  GRACE_SECS = 5
+  """Takes batches into a graph, and watches over how long that takes."""
 
   def __init__(self, batches, timeout_secs, device=None):
     """Adds to the graph an iterator over `batches`, which starts with the session's tables.
 
     Args:
       batches: a tf.data.Dataset of Batches.
-      timeout_secs: see above.
+      timeout_secs: what the first batch may take.
       device: where batches are copied to ahead of the step; None leaves them in the CPU's memory.
     """
     self._device = device or '/cpu:0'
     if device:
       batches = batches.apply(tf.data.experimental.prefetch_to_device(device))
-    self._timeout_secs = timeout_secs
-    self._is_over = threading.Event()
-    self._is_late = False
+    self._watchdog = watchdog.Watchdog(
+      timeout_secs,
+      f'The input gave no batch within {timeout_secs:g} seconds. If reading or preprocessing is'
+      ' slow rather than stuck, raise --input_timeout_secs.',
+      may_go_on=lambda session: session.run(self._num_batches_now) > 0,
+    )
     self._previous = []
     with tf.device(self._device):
       self._iterator = tf.data.make_initializable_iterator(batches)
@@ -372,37 +366,9 @@ class Input:
     self._previous = list(batch)
     return batch
 
-  @contextlib.contextmanager
   def first_step(self, session):
-    """Watches over the block, in which `session` runs its first step. Raises InputError."""
-    threading.Thread(target=self._watch, args=(session,), daemon=True).start()
-    try:
-      yield
-    except (tf.errors.OpError, RuntimeError) as error:
-      if self._is_late:
-        raise errors.InputError(self._complaint()) from error
-      raise
-    finally:
-      self._is_over.set()
-
-  def _complaint(self):
-    return (
-      f'The input gave no batch within {self._timeout_secs:g} seconds. If reading or preprocessing'
-      ' is slow rather than stuck, raise --input_timeout_secs.'
-    )
-
-  def _watch(self, session):
-    if self._is_over.wait(self._timeout_secs):
-      return
-    with contextlib.suppress(tf.errors.OpError, RuntimeError):
-      if session.run(self._num_batches_now) > 0:
-        return
-    self._is_late = True
-    session.close()
-    if not self._is_over.wait(self.GRACE_SECS):
-      sys.stderr.write(f'{os.path.basename(sys.argv[0])}: error: {self._complaint()}\n')
-      sys.stderr.flush()
-      os._exit(1)
+    """Returns a context in which `session` runs its first step. Raises InputError there."""
+    return self._watchdog.watch(session)
 
 
 def _make_counter(name, dtype):

@@ -29,7 +29,13 @@ class Loop:
     self._step = step
     self._num_steps = first_step  # Run so far, of all runs.
     self._num_rollbacks = 0
-    self._watchdog = watchdog.Watchdog(settings.step_timeout_secs)
+    self._watchdog = watchdog.Watchdog(
+      settings.step_timeout_secs,
+      f'A step did not end within --step_timeout_secs={settings.step_timeout_secs}; where it was is'
+      ' written above. The newest checkpoint is whole: mend what is stuck, often the input, or'
+      ' raise the flag, and run the same command again.',
+      shows_threads=True,
+    )
     self._run_quietly = None  # A step without a line; there once there is a session.
     # The first step has summaries.
     self._next_summary_secs = 0.0 if settings.save_summaries_secs else float('inf')

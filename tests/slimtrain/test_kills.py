@@ -1,10 +1,7 @@
 """Runs that are killed (-9) at any moment go on from a whole checkpoint."""
 
 import os
-import pathlib
 import re
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -13,34 +10,24 @@ import pytest
 from slimcompat import tf
 from slimtrain import checkpoints
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 
+@pytest.fixture
+def start(start_training):
+  """`start(train_dir, *flags)` is the process of a run that saves every 5 steps."""
 
-def start(train_dir, *flags):
-  """Returns the process of a run that saves every 5 steps."""
-  return subprocess.Popen(  # noqa: S603
-    [
-      sys.executable,
-      '-u',
-      'train_image_classifier.py',
-      '--dataset_name=digits',
-      '--model_name=lenet',
+  def start_run(train_dir, *flags):
+    return start_training(
+      f'--train_dir={train_dir}',
       '--batch_size=8',
       '--optimizer=momentum',
-      '--learning_rate=0.01',
       '--moving_average_decay=0.9',
       '--save_interval_steps=5',
-      '--log_every_n_steps=1',
       '--seed=1',
       '--deterministic_input',
-      f'--train_dir={train_dir}',
       *flags,
-    ],
-    cwd=ROOT,
-    stdout=subprocess.PIPE,
-    stderr=subprocess.PIPE,
-    text=True,
-  )
+    )
+
+  return start_run
 
 
 def finished_steps(train_dir):
@@ -48,7 +35,7 @@ def finished_steps(train_dir):
   return [int(path.rsplit('-', 1)[1]) for path in checkpoints.listed(str(train_dir))]
 
 
-def kill_and_check(train_dir, secs, last_finished):
+def kill_and_check(start, train_dir, secs, last_finished):
   """Kills a run some seconds after its first step; returns the newest step completed by then."""
   process = start(train_dir)
   lines = []
@@ -79,13 +66,13 @@ def values(train_dir):
   return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
 
 
-def check_kills(tmp_path, num_kills):
+def check_kills(start, tmp_path, num_kills):
   """Kills a run again and again, and compares its end with that of an undisturbed one."""
   train_dir = tmp_path / 'killed'
   rng = np.random.RandomState(0)
   finished = 0
   for _ in range(num_kills):
-    finished = kill_and_check(train_dir, rng.uniform(0, 0.6), finished)
+    finished = kill_and_check(start, train_dir, rng.uniform(0, 0.6), finished)
   assert finished > 0
   last_step = f'--max_number_of_steps={finished + 7}'
   for folder in (train_dir, tmp_path / 'undisturbed'):
@@ -99,10 +86,10 @@ def check_kills(tmp_path, num_kills):
     np.testing.assert_array_equal(killed[name], undisturbed[name], err_msg=name)
 
 
-def test_three_kills(tmp_path):
-  check_kills(tmp_path, 3)
+def test_three_kills(start, tmp_path):
+  check_kills(start, tmp_path, 3)
 
 
 @pytest.mark.slow
-def test_fifty_kills(tmp_path):
-  check_kills(tmp_path, 50)
+def test_fifty_kills(start, tmp_path):
+  check_kills(start, tmp_path, 50)

@@ -1,6 +1,5 @@
 """Whole runs of training on the digits, small enough to take seconds."""
 
-import dataclasses
 import logging
 import os
 import re
@@ -33,21 +32,7 @@ def make_settings(run_dir, **changes):
     data=inputs.TrainingDataSettings(dataset_name='digits', batch_size=20),
     optimizer=optimizers.OptimizerSettings(optimizer='momentum'),
   )
-  changed = replace(settings, changes)
-  assert not changes
-  return changed
-
-
-def replace(settings, changes):
-  """Returns `settings` with those of `changes` that they or their groups have, taken out of it."""
-  values = {}
-  for field in dataclasses.fields(settings):
-    value = getattr(settings, field.name)
-    if dataclasses.is_dataclass(value):
-      values[field.name] = replace(value, changes)
-    elif field.name in changes:
-      values[field.name] = changes.pop(field.name)
-  return dataclasses.replace(settings, **values)
+  return settings_lib.replace(settings, **changes)
 
 
 def train(run_dir, **changes):
