@@ -5,7 +5,7 @@ import os
 import re
 from typing import NamedTuple
 
-from slimcompat import errors, slim, tables, tf
+from slimcompat import batch_normalization, errors, slim, tables, tf
 from slimtrain import settings as settings_lib
 
 
@@ -23,6 +23,11 @@ class FineTuningSettings(settings_lib.Settings):
   )
   trainable_scopes: str | None = settings_lib.setting(
     None, 'Scopes, separated by commas, of the variables to train. Unset: all.'
+  )
+  freeze_batch_norm: bool = settings_lib.setting(
+    False,
+    'Whether batch norm normalizes by its moving statistics, as in evaluation, and keeps them as'
+    ' they are: outside of --trainable_scopes, or everywhere when all is trained.',
   )
   ignore_missing_vars: bool = settings_lib.setting(
     False, 'Whether variables that the checkpoint lacks keep their initial values.'
@@ -247,6 +252,14 @@ def variables_to_train(trainable_scopes):
     return variables
   check_scopes('trainable_scopes', scopes, [variable.op.name for variable in variables])
   return [variable for variable in variables if variable.op.name.startswith(tuple(scopes))]
+
+
+def frozen_batch_norm(settings):
+  """Returns the context to build a net in under FineTuningSettings `settings`."""
+  trainable = tuple(settings_lib.split_names(settings.trainable_scopes))
+  return batch_normalization.frozen(
+    lambda name: settings.freeze_batch_norm and not (trainable and name.startswith(trainable))
+  )
 
 
 def make_moving_averages(decay, global_step=None):

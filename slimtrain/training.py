@@ -314,9 +314,10 @@ def _build_step(settings, data, source, global_step):
     batch = source.next_batch()
     records.append(batch.records)
     first_op = len(tf.get_default_graph().get_operations())
-    model = models.build_trained_model(
-      settings.model, batch.images, batch.labels, data.num_classes, class_weights
-    )
+    with checkpoints.frozen_batch_norm(settings.fine_tuning):
+      model = models.build_trained_model(
+        settings.model, batch.images, batch.labels, data.num_classes, class_weights
+      )
     if settings.data.deterministic_input:
       with tf.device('/device:CPU:0'):
         step = tf.cast(global_step.read_value(), tf.int64)

@@ -402,6 +402,41 @@ def test_refuses_before_a_session_starts(tmp_path, monkeypatch, changes, sentenc
   assert sentence in str(error.value)
 
 
+@pytest.mark.parametrize(
+  'scopes', ['MobilenetV1/Logits', 'MobilenetV1/Conv2d_2_,MobilenetV1/Logits']
+)
+def test_what_is_frozen_stays_bit_by_bit(tmp_path, scopes):
+  net = {'model_name': 'mobilenet_v1_025', 'train_image_size': 32, 'batch_size': 4}
+  train(tmp_path / 'start', max_number_of_steps=2, **net)
+  train(
+    tmp_path / 'run',
+    checkpoint_path=str(tmp_path / 'start'),
+    trainable_scopes=scopes,
+    freeze_batch_norm=True,
+    max_number_of_steps=100,
+    **net,
+  )
+  before, after = saved(tmp_path / 'start'), saved(tmp_path / 'run')
+  changed = {name for name in after if not np.array_equal(after[name], before.get(name))}
+  expected = {
+    name for name in after if name.startswith(tuple(scopes.split(','))) or name == 'global_step'
+  }
+  # The trained layers' batch norm goes on.
+  assert changed == expected
+  assert any('moving_mean' in name for name in changed) == ('Conv2d_2_' in scopes)
+
+
+def test_batch_norm_frozen_everywhere(tmp_path):
+  net = {'model_name': 'mobilenet_v1_025', 'train_image_size': 32, 'batch_size': 4}
+  train(tmp_path, max_number_of_steps=2, **net)
+  before = saved(tmp_path)
+  train(tmp_path, max_number_of_steps=5, freeze_batch_norm=True, **net)
+  after = saved(tmp_path)
+  changed = {name.rpartition('/')[2] for name in after if np.any(after[name] != before[name])}
+  assert {'weights', 'beta'} < changed
+  assert not {'moving_mean', 'moving_variance'} & changed
+
+
 def test_a_run_of_another_net_is_not_continued(tmp_path):
   train(tmp_path)
   with pytest.raises(errors.InputError, match=r'of another net: .*LeNet/.*CifarNet/'):
