@@ -407,7 +407,8 @@ def test_refuses_before_a_session_starts(tmp_path, monkeypatch, changes, sentenc
 )
 def test_what_is_frozen_stays_bit_by_bit(tmp_path, scopes):
   net = {'model_name': 'mobilenet_v1_025', 'train_image_size': 32, 'batch_size': 4}
-  train(tmp_path / 'start', max_number_of_steps=2, **net)
+  # Statistics of the data, for gradients to get through what is frozen.
+  train(tmp_path / 'start', max_number_of_steps=5, batch_norm_decay=0.3, **net)
   train(
     tmp_path / 'run',
     checkpoint_path=str(tmp_path / 'start'),
