@@ -77,6 +77,11 @@ def mend(train_dir):
       f'--train_dir={train_dir} holds no whole checkpoint any more: {" ".join(lines)} Copy a whole'
       ' one there, or give another directory to begin anew.'
     )
+  if not files_by_step and (listed := checkpoints.listed(train_dir)):
+    raise errors.InputError(
+      f'--train_dir={train_dir} lists {listed[-1]} in its file checkpoint, but holds no checkpoint.'
+      ' Copy it there, or remove the file to begin anew.'
+    )
   _mend_list(train_dir, [os.path.join(train_dir, f'model.ckpt-{n}') for n in sorted(files_by_step)])
   return lines
 
