@@ -8,7 +8,7 @@ import re
 import warnings
 from typing import NamedTuple
 
-from datasets import dataset_factory, dataset_info, records, verification
+from datasets import dataset_factory, dataset_info, labels, records, verification
 from slimcompat import errors, slim, tf
 from slimtrain import settings as settings_lib
 from slimtrain import watchdog
@@ -31,14 +31,15 @@ class DataSettings(settings_lib.Settings):
   )
   labels_offset: int = settings_lib.setting(
     0,
-    'Subtracted from the labels and from the number of classes: 1 for VGG and ResNet v1 weights,'
-    " made without ImageNet's background class 0.",
+    'single_label: subtracted from the labels and from the number of classes. 1 for VGG and ResNet'
+    " v1 weights, made without ImageNet's background class 0.",
     lower=0,
   )
   batch_size: int = settings_lib.setting(32, 'Examples in a batch, of each clone.', lower=1)
   preprocessing_name: str | None = settings_lib.setting(
     None,
-    'How images are preprocessed. Unset: as --model_name says.',
+    'How images are preprocessed. Unset: as --model_name says. Where targets of regression are'
+    ' positions or sizes in the image, choose one that neither crops nor flips.',
     choices=lambda: preprocessing_factory.known_names(),
   )
   use_grayscale: bool = settings_lib.setting(False, 'Whether images are made gray, 1 channel.')
@@ -49,6 +50,7 @@ class DataSettings(settings_lib.Settings):
   input_timeout_secs: float = settings_lib.setting(
     120.0, 'Seconds without a first batch after which the input counts as stuck.', above=0
   )
+  layout: records.RecordSettings = settings_lib.group(records.RecordSettings)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,15 +86,17 @@ class Data(NamedTuple):
   dataset: slim.dataset.Dataset
   files: list  # Paths of the TFRecord files.
   num_examples: int
-  num_classes: int  # Of the net: the dataset's less the labels' offset.
+  # Of the net: the dataset's less the labels' offset. For regression, the number of targets.
+  num_classes: int
   class_counts: tuple | None = None  # Examples of each; None where dataset_info.json is missing.
+  task: str = dataset_info.TASKS[0]
 
 
 class Batch(NamedTuple):
   """What a step works on."""
 
   images: tf.Tensor  # [batch, height, width, channels], in the range of the preprocessing.
-  labels: tf.Tensor  # int64 [batch], in [0, num_classes).
+  labels: tf.Tensor  # int64 [batch] in [0, num_classes); of other tasks float32 [batch, classes].
   records: tf.Tensor  # int64 [batch, 2]: the file, as an index of Data.files, and the record in it.
 
 
@@ -106,9 +110,21 @@ def load_data(settings):
   dataset_dir = settings.dataset_dir
   if not dataset_dir:
     dataset_dir = dataset_factory.default_dir(name)
-  dataset = dataset_factory.get_dataset(name, settings.dataset_split_name, dataset_dir)
+  dataset = dataset_factory.get_dataset(
+    name, settings.dataset_split_name, dataset_dir, settings=settings.layout
+  )
   num_classes = dataset.num_classes - settings.labels_offset
-  if num_classes < 2:
+  if dataset.task != 'single_label' and settings.labels_offset:
+    raise errors.InputError(
+      f'--labels_offset={settings.labels_offset} is for datasets with one label per image, but the'
+      f' task of {name} is {dataset.task}. Leave the flag out.'
+    )
+  if dataset.task == 'multi_label' and num_classes < 2:
+    raise errors.InputError(
+      f'{name} has one class only, which applies to an image or not. Make that two classes, and the'
+      ' task single_label.'
+    )
+  if dataset.task == 'single_label' and num_classes < 2:
     raise errors.InputError(
       f'--labels_offset={settings.labels_offset} leaves {num_classes} of the'
       f' {dataset.num_classes} classes of {name}; a classifier needs at least 2. Leave the flag'
@@ -121,8 +137,9 @@ def load_data(settings):
   is_whole = split and {os.path.basename(file) for file in files} == {
     shard.file_name for shard in split.shards
   }
-  class_counts = split.class_counts[settings.labels_offset :] if is_whole else None
-  return Data(dataset, files, sum(counts.values()), num_classes, class_counts)
+  has_counts = is_whole and dataset.task != 'regression'
+  class_counts = split.class_counts[settings.labels_offset :] if has_counts else None
+  return Data(dataset, files, sum(counts.values()), num_classes, class_counts, dataset.task)
 
 
 def make_training_batches(data, settings, model_name, image_size, seed=None, num_seen=0):
@@ -258,16 +275,17 @@ def _read(files, num_files, settings):
 
 
 def _checked(label, data, settings, source):
-  """Returns the `label` of a record less the offset, int64, having checked that it is a class."""
-  label = tf.reshape(tf.cast(label, tf.int64), []) - settings.labels_offset
-  in_range = tf.logical_and(label >= 0, label < data.num_classes)
+  """Returns the `label` of a record as its task has it, less the offset, having checked it."""
+  label = labels.as_label(data.task, label, data.dataset.num_classes)
+  summary = labels.summarize(data.task, label)
+  allowed = labels.allowed(data.task, data.dataset.num_classes, settings.labels_offset)
+  is_good = tf.logical_and(summary >= allowed.start, summary < allowed.stop)
   complaint = tf.strings.format(
-    f'{_MARK}Record {{}} (counted from 0) of {{}} has the label {{}}, but labels run from'
-    f' {settings.labels_offset} to {data.dataset.num_classes - 1}.',
-    (source[1], tf.gather(data.files, source[0]), label + settings.labels_offset),
+    f'{_MARK}Record {{}} (counted from 0) of {{}} {labels.complaint(data.task, allowed)}',
+    (source[1], tf.gather(data.files, source[0]), summary),
   )
-  with tf.control_dependencies([tf.debugging.Assert(in_range, [complaint])]):
-    return tf.identity(label)
+  with tf.control_dependencies([tf.debugging.Assert(is_good, [complaint])]):
+    return label - settings.labels_offset if settings.labels_offset else tf.identity(label)
 
 
 def _check_reproducible(preprocessing_name):

@@ -161,8 +161,10 @@ def _train(settings):
   given = settings
   deployment.start_runtime(settings.session)
   data = inputs.load_data(settings.data)
+  losses_lib.find(settings.model.loss, data.task)
   console.say(
-    f'{data.num_examples} examples of {data.num_classes} classes in {len(data.files)} files of'
+    f'{data.num_examples} examples of {data.num_classes}'
+    f' {"targets" if data.task == "regression" else "classes"} in {len(data.files)} files of'
     f' {settings.data.dataset_name}, split {settings.data.dataset_split_name}.'
   )
   if settings.num_epochs:
@@ -305,7 +307,7 @@ def _build_loop(settings, data, source, global_step):
 
 def _build_step(settings, data, source, global_step):
   """Builds one step; returns the scalars that summarize it, which are there when it is done."""
-  accuracies, records = [], []
+  scores, records = [], []
   class_weights = losses_lib.find_class_weights(
     settings.model.loss, data.num_classes, data.class_counts
   )
@@ -316,14 +318,13 @@ def _build_step(settings, data, source, global_step):
     first_op = len(tf.get_default_graph().get_operations())
     with checkpoints.frozen_batch_norm(settings.fine_tuning):
       model = models.build_trained_model(
-        settings.model, batch.images, batch.labels, data.num_classes, class_weights
+        settings.model, batch.images, batch.labels, data, class_weights
       )
     if settings.data.deterministic_input:
       with tf.device('/device:CPU:0'):
         step = tf.cast(global_step.read_value(), tf.int64)
       stateless_draws.follow_step(tf.get_default_graph().get_operations()[first_op:], step)
-    correct = tf.equal(tf.argmax(model.logits, axis=-1), batch.labels)
-    accuracies.append(tf.reduce_mean(tf.cast(correct, tf.float32)))
+    scores.append(models.batch_score(data.task, model, batch.labels))
     return model
 
   clones = deployment.make_clones(settings.devices, build_model)
@@ -348,7 +349,7 @@ def _build_step(settings, data, source, global_step):
   )
   if settings.summarize_activations:
     summaries.add_activations(clones[0].model.end_points)
-  scalars = summaries.training_scalars(clones[0], losses, learning_rate, accuracies[0])
+  scalars = summaries.training_scalars(clones[0], losses, learning_rate, scores[0])
   # float16's scale of the loss is lowered when gradients are not finite: such steps do no harm.
   is_scaled = settings.session.mixed_precision == 'float16'
   check = finiteness.check(

@@ -20,6 +20,7 @@ from slimtrain import (
   training,
 )
 from slimtrain import settings as settings_lib
+from tests import scenes
 
 
 def make_settings(run_dir, **changes):
@@ -259,9 +260,20 @@ def test_no_queue_runner_in_the_graph(tmp_path):
   assert not tf.get_collection(tf.GraphKeys.QUEUE_RUNNERS)
 
 
-@pytest.mark.parametrize('loss', losses.LOSSES)
-def test_every_loss_trains(tmp_path, loss):
-  assert np.isfinite(train(tmp_path, loss=loss, class_weights='auto', max_number_of_steps=2))
+@pytest.mark.parametrize(
+  ('loss', 'task'),
+  [(row.name, task) for row in losses.LOSSES.values() for task in row.tasks],
+)
+def test_every_loss_trains(tmp_path, loss, task):
+  changes = {'loss': loss, 'max_number_of_steps': 2}
+  if task != 'regression':
+    changes['class_weights'] = 'auto'
+  if task != 'single_label':
+    scenes.write(tmp_path / 'records', task, {'train': 30}, size=28)
+    changes.update(dataset_name='image_folder', dataset_dir=str(tmp_path / 'records'))
+  assert np.isfinite(train(tmp_path / 'run', **changes))
+  score = 'mean_absolute_error' if task == 'regression' else 'accuracy'
+  assert score in summaries(tmp_path / 'run')
 
 
 @pytest.mark.parametrize('optimizer', optimizers.OPTIMIZERS)
