@@ -362,14 +362,14 @@ def get_network_fn(
     own function, and with `default_image_size`, in pixels per side.
 
   Raises:
-    InputError: when there is no such net, the number of classes is 1 or negative, or
+    InputError: when there is no such net, the number of classes is negative, or
       `batch_norm_decay` is out of range or given for a net that cannot take it.
   """
   network = NETWORKS[name]
-  if num_classes and num_classes < 2:
+  if num_classes and num_classes < 1:
     raise errors.InputError(
-      f'num_classes is {num_classes}; a classifier needs at least 2. Use 0 or None for the'
-      " net's features."
+      f'num_classes is {num_classes}; a classifier needs 2 or more, and one number that is learnt'
+      " needs 1. Use 0 or None for the net's features."
     )
   scope_settings = {'weight_decay': weight_decay}
   if batch_norm_decay is not None:
