@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from slimcompat import errors, slim, tables, tf
 from slimtrain import settings as settings_lib
+from slimtrain import variants
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +22,14 @@ class FineTuningSettings(settings_lib.Settings):
   checkpoint_exclude_scopes: str | None = settings_lib.setting(
     None, 'Scopes, separated by commas, of variables that are not restored.'
   )
+  checkpoint_include_scopes: str | None = settings_lib.setting(
+    None, 'Scopes, separated by commas, of the only variables that are restored. Unset: all.'
+  )
+  checkpoint_name_map: str | None = settings_lib.setting(
+    None,
+    'How names in the checkpoint begin, and how they begin here, such as'
+    ' old_scope=new_scope,encoder/=InceptionV3/. Either may be empty.',
+  )
   trainable_scopes: str | None = settings_lib.setting(
     None, 'Scopes, separated by commas, of the variables to train. Unset: all.'
   )
@@ -30,7 +39,13 @@ class FineTuningSettings(settings_lib.Settings):
 
   def __post_init__(self):
     super().__post_init__()
-    for name in ('checkpoint_exclude_scopes', 'ignore_missing_vars'):
+    parse_name_map(self.checkpoint_name_map)
+    for name in (
+      'checkpoint_exclude_scopes',
+      'checkpoint_include_scopes',
+      'checkpoint_name_map',
+      'ignore_missing_vars',
+    ):
       if getattr(self, name) and not self.checkpoint_path:
         raise errors.InputError(
           f'--{name} is set, but there is no --checkpoint_path to restore from; give one, or'
@@ -43,10 +58,11 @@ class RestorePlan(NamedTuple):
 
   checkpoint: str
   restored: dict  # {name in the checkpoint: variable}
-  excluded: list  # Variables in one of the excluded scopes.
+  excluded: list  # Variables in one of the excluded scopes, or in none of the included ones.
   skipped_for_shape: list  # Variables of a classifier for other classes.
   missing: list  # Variables that the checkpoint lacks.
   unused: list  # Names in the checkpoint that the net lacks.
+  renamed: dict  # {name in the checkpoint: name here} of those restored under another name.
 
 
 def find(path):
@@ -116,7 +132,49 @@ def _reader(checkpoint):
     ) from error
 
 
-def plan_restore(checkpoint, variables, exclude_scopes=(), num_classes=None):
+def parse_name_map(text):
+  """Returns the {beginning in the checkpoint: beginning here} of `--checkpoint_name_map`.
+
+  Raises:
+    InputError: when a part of it is no pair.
+  """
+  pairs = {}
+  for part in settings_lib.split_names(text):
+    old, _, new = part.partition('=')
+    if part.count('=') != 1 or old == new or old in pairs:
+      raise errors.InputError(
+        f'--checkpoint_name_map={text}: {part!r} does not say how names change. Write old=new,'
+        ' such as encoder/=InceptionV3/, each old one once.'
+      )
+    pairs[old] = new
+  return pairs
+
+
+def _rename(saved, name_map, variables):
+  """Returns {name here: name in the checkpoint}, of the names `saved` there.
+
+  Raises:
+    InputError: when a pair of `name_map` matches nothing, or two names become the same.
+  """
+  check_scopes('checkpoint_name_map', name_map, saved, 'in the checkpoint')
+  check_scopes('checkpoint_name_map', name_map.values(), variables)
+  saved_names = {}
+  for name in saved:
+    # The longest beginning says more than a shorter one.
+    old = max((old for old in name_map if name.startswith(old)), key=len, default=None)
+    new_name = name if old is None else name_map[old] + name[len(old) :]
+    if new_name in saved_names:
+      raise errors.InputError(
+        f'--checkpoint_name_map makes {new_name} of both {saved_names[new_name]} and {name}. Write'
+        ' longer beginnings, which match one of them.'
+      )
+    saved_names[new_name] = name
+  return saved_names
+
+
+def plan_restore(
+  checkpoint, variables, exclude_scopes=(), num_classes=None, include_scopes=(), name_map=None
+):
   """Returns the RestorePlan for `variables`.
 
   Args:
@@ -125,24 +183,34 @@ def plan_restore(checkpoint, variables, exclude_scopes=(), num_classes=None):
     exclude_scopes: scopes whose variables keep their initial values.
     num_classes: an int: variables that differ from the checkpoint only in a last dimension of
       this size belong to the classifier, and are skipped. None: nothing may differ.
+    include_scopes: scopes outside which all variables keep their initial values; none for all.
+    name_map: {beginning of names in the checkpoint: beginning of those in `variables`}.
 
   Raises:
-    InputError: when a scope matches nothing, any other shape differs, or nothing matches.
+    InputError: when a scope or a beginning matches nothing, any other shape differs, or nothing
+      matches.
   """
   if not isinstance(variables, dict):
     variables = {variable.op.name: variable for variable in variables}
   check_scopes('checkpoint_exclude_scopes', exclude_scopes, variables)
-  saved = saved_shapes(checkpoint)
-  plan = RestorePlan(checkpoint, {}, [], [], [], sorted(set(saved) - set(variables)))
+  check_scopes('checkpoint_include_scopes', include_scopes, variables)
+  saved_shapes_there = saved_shapes(checkpoint)
+  saved_names = _rename(saved_shapes_there, name_map or {}, variables)
+  saved = {name: saved_shapes_there[saved_name] for name, saved_name in saved_names.items()}
+  unused = sorted(saved_names[name] for name in set(saved) - set(variables))
+  plan = RestorePlan(checkpoint, {}, [], [], [], unused, {})
   differing = []
   for name, variable in variables.items():
     shape = variable.shape.as_list()
-    if name.startswith(tuple(exclude_scopes)):
+    is_included = not include_scopes or name.startswith(tuple(include_scopes))
+    if not is_included or name.startswith(tuple(exclude_scopes)):
       plan.excluded.append(variable)
     elif name not in saved:
       plan.missing.append(variable)
     elif saved[name] == shape:
-      plan.restored[name] = variable
+      plan.restored[saved_names[name]] = variable
+      if saved_names[name] != name:
+        plan.renamed[saved_names[name]] = name
     elif num_classes and shape[-1:] == [num_classes] and saved[name][:-1] == shape[:-1]:
       plan.skipped_for_shape.append(variable)
     else:
@@ -151,17 +219,28 @@ def plan_restore(checkpoint, variables, exclude_scopes=(), num_classes=None):
     name, shape, saved_shape = differing[0]
     raise errors.InputError(
       f'{checkpoint} is of another net, another width of it or another size of images: {name} is'
-      f' {saved_shape} there and {shape} here, and so {len(differing)} variables differ. Choose the'
-      ' --model_name and the image size that the checkpoint was made with.'
+      f' {saved_shape} there and {shape} here, and so {len(differing)} variables differ.'
+      f'{_describe_variant(saved)} Choose the --model_name and the image size that the checkpoint'
+      ' was made with.'
     )
   names = [variable.op.name for variable in variables.values()]
   if saved.keys().isdisjoint(own := [name for name in names if name != 'global_step']):
     raise errors.InputError(
       f'{checkpoint} is of another net: it has variables such as {_first(plan.unused)}, none of'
-      f' those here, such as {_first(own)}. Choose the --model_name that the'
-      ' checkpoint was made with.'
+      f' those here, such as {_first(own)}.{_describe_variant(saved)} Choose the --model_name that'
+      ' the checkpoint was made with, or say with --checkpoint_name_map how names changed.'
     )
   return plan
+
+
+def _describe_variant(saved):
+  """Returns a sentence on the net that `saved`, {name: shape}, looks like; '' if like none."""
+  found = variants.find(saved)
+  if found is None:
+    return ''
+  name, num_channels = found
+  gray = ' for gray images (--use_grayscale)' if num_channels == 1 else ''
+  return f' The checkpoint looks like {name}{gray}.'
 
 
 def plan_start(settings, num_classes):
@@ -173,6 +252,8 @@ def plan_start(settings, num_classes):
     slim.get_model_variables(),
     settings_lib.split_names(settings.checkpoint_exclude_scopes),
     num_classes,
+    settings_lib.split_names(settings.checkpoint_include_scopes),
+    parse_name_map(settings.checkpoint_name_map),
   )
   if plan.missing and not settings.ignore_missing_vars:
     raise errors.InputError(
@@ -213,6 +294,9 @@ def report(plan):
     ('unused', plan.unused),
   ):
     lines.append(f'  {len(names):5d} {kind}' + (f', first {names[0]}' if names else ''))
+  if plan.renamed:
+    old, new = next(iter(plan.renamed.items()))
+    lines.append(f'  {len(plan.renamed):5d} of those restored renamed, first {old} to {new}')
   return lines
 
 
@@ -261,7 +345,7 @@ def make_moving_averages(decay, global_step=None):
   return tf.train.ExponentialMovingAverage(decay, global_step)
 
 
-def check_scopes(flag, scopes, names):
+def check_scopes(flag, scopes, names, place='here'):
   """Raises InputError when one of `scopes`, of `--flag`, begins none of the variables' `names`."""
   for scope in scopes:
     if not any(name.startswith(scope) for name in names):
@@ -269,7 +353,7 @@ def check_scopes(flag, scopes, names):
       known = sorted({'/'.join(name.split('/')[:n]) for name in names for n in (1, 2, 3)})
       guess = tables.unknown_name('scope', scope, known).split(' Known:')[0]
       raise errors.InputError(
-        f'--{flag}: {guess} Scopes here begin with {", ".join(known[:5])}, ...'
+        f'--{flag}: {guess} Scopes {place} begin with {", ".join(known[:5])}, ...'
       )
 
 
