@@ -5,9 +5,9 @@ import os
 import re
 from typing import NamedTuple
 
-from slimcompat import errors, slim, tables, tf
+from slimcompat import errors, slim, tf
 from slimtrain import settings as settings_lib
-from slimtrain import variants
+from slimtrain import unfreezing, variable_scopes, variants
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +33,14 @@ class FineTuningSettings(settings_lib.Settings):
   trainable_scopes: str | None = settings_lib.setting(
     None, 'Scopes, separated by commas, of the variables to train. Unset: all.'
   )
+  unfreeze_at_step: int | None = settings_lib.setting(
+    None,
+    'Up to this step only --trainable_scopes train, then those of --unfreeze_scopes as well.',
+    lower=1,
+  )
+  unfreeze_scopes: str | None = settings_lib.setting(
+    None, 'Scopes, separated by commas, of what trains after --unfreeze_at_step. Unset: all.'
+  )
   ignore_missing_vars: bool = settings_lib.setting(
     False, 'Whether variables that the checkpoint lacks keep their initial values.'
   )
@@ -50,6 +58,15 @@ class FineTuningSettings(settings_lib.Settings):
         raise errors.InputError(
           f'--{name} is set, but there is no --checkpoint_path to restore from; give one, or'
           f' leave --{name} out.'
+        )
+    for name, needed in (
+      ('unfreeze_at_step', 'trainable_scopes'),
+      ('unfreeze_scopes', 'unfreeze_at_step'),
+    ):
+      if getattr(self, name) and not getattr(self, needed):
+        raise errors.InputError(
+          f'--{name}={getattr(self, name)} needs --{needed}, as all trains from the first step on'
+          ' without it; set both or neither.'
         )
 
 
@@ -156,8 +173,8 @@ def _rename(saved, name_map, variables):
   Raises:
     InputError: when a pair of `name_map` matches nothing, or two names become the same.
   """
-  check_scopes('checkpoint_name_map', name_map, saved, 'in the checkpoint')
-  check_scopes('checkpoint_name_map', name_map.values(), variables)
+  variable_scopes.check('checkpoint_name_map', name_map, saved, 'in the checkpoint')
+  variable_scopes.check('checkpoint_name_map', name_map.values(), variables)
   saved_names = {}
   for name in saved:
     # The longest beginning says more than a shorter one.
@@ -192,8 +209,8 @@ def plan_restore(
   """
   if not isinstance(variables, dict):
     variables = {variable.op.name: variable for variable in variables}
-  check_scopes('checkpoint_exclude_scopes', exclude_scopes, variables)
-  check_scopes('checkpoint_include_scopes', include_scopes, variables)
+  variable_scopes.check('checkpoint_exclude_scopes', exclude_scopes, variables)
+  variable_scopes.check('checkpoint_include_scopes', include_scopes, variables)
   saved_shapes_there = saved_shapes(checkpoint)
   saved_names = _rename(saved_shapes_there, name_map or {}, variables)
   saved = {name: saved_shapes_there[saved_name] for name, saved_name in saved_names.items()}
@@ -267,17 +284,25 @@ def plan_start(settings, num_classes):
 def plan_resume(train_dir):
   """Returns the RestorePlan of all variables from the newest checkpoint in `train_dir`, or None.
 
+  It may lack what the optimizer keeps of variables that did not train; that starts fresh.
+
   Raises:
-    InputError: when that checkpoint lacks a variable, as after another optimizer.
+    InputError: when that checkpoint lacks another variable, as after another optimizer.
   """
   checkpoint = newest(train_dir)
   if checkpoint is None:
     return None
   plan = plan_restore(checkpoint, tf.global_variables())
-  if plan.missing:
+  saved = [*plan.restored, *plan.unused]
+  lacking = [
+    variable.op.name
+    for variable in plan.missing
+    if not unfreezing.is_fresh(variable.op.name, saved, plan.restored)
+  ]
+  if lacking:
     raise errors.InputError(
-      f'{checkpoint} cannot be continued: it lacks {len(plan.missing)} variables, such as'
-      f' {plan.missing[0].op.name}. Use the flags of the run that wrote it, or another --train_dir'
+      f'{checkpoint} cannot be continued: it lacks {len(lacking)} variables, such as'
+      f' {lacking[0]}. Use the flags of the run that wrote it, or another --train_dir'
       ' with this one as --checkpoint_path.'
     )
   return plan
@@ -319,42 +344,42 @@ def make_restore_fn(plan):
   return restore
 
 
-def make_saver():
-  """Returns the Saver of a training run: the last 5 checkpoints, and one every hour for good."""
-  return tf.train.Saver(
-    max_to_keep=5, keep_checkpoint_every_n_hours=1.0, write_version=tf.train.SaverDef.V2
-  )
+class _Saver(tf.train.Saver):
+  """Saves all variables, and restores those that a checkpoint has which lacks some."""
+
+  def __init__(self, plan, **kwargs):
+    super().__init__(**kwargs)
+    self._plan = plan
+    if plan.missing:
+      # Made now: a Supervisor restores when the graph is final.
+      self._initialize = tf.variables_initializer(plan.missing)
+      self._restore = make_restore_fn(plan)
+
+  def restore(self, sess, save_path):
+    if self._plan.missing and self._plan.checkpoint == save_path:
+      sess.run(self._initialize)
+      self._restore(sess)
+    else:
+      super().restore(sess, save_path)
 
 
-def variables_to_train(trainable_scopes):
-  """Returns the trainable variables in any of the comma-separated scopes; all for None.
+def make_saver(plan=None):
+  """Returns the Saver of a training run: the last 5 checkpoints, and one every hour for good.
 
-  Raises:
-    InputError: when a scope holds none.
+  Args:
+    plan: the RestorePlan by which a run is continued, if it is.
   """
-  scopes = settings_lib.split_names(trainable_scopes)
-  variables = tf.trainable_variables()
-  if not scopes:
-    return variables
-  check_scopes('trainable_scopes', scopes, [variable.op.name for variable in variables])
-  return [variable for variable in variables if variable.op.name.startswith(tuple(scopes))]
+  settings = {
+    'max_to_keep': 5,
+    'keep_checkpoint_every_n_hours': 1.0,
+    'write_version': tf.train.SaverDef.V2,
+  }
+  return _Saver(plan, **settings) if plan else tf.train.Saver(**settings)
 
 
 def make_moving_averages(decay, global_step=None):
   """Returns slim's moving averages of model variables; with a step, early ones decay faster."""
   return tf.train.ExponentialMovingAverage(decay, global_step)
-
-
-def check_scopes(flag, scopes, names, place='here'):
-  """Raises InputError when one of `scopes`, of `--flag`, begins none of the variables' `names`."""
-  for scope in scopes:
-    if not any(name.startswith(scope) for name in names):
-      # What a user may have meant: every scope down to the variables.
-      known = sorted({'/'.join(name.split('/')[:n]) for name in names for n in (1, 2, 3)})
-      guess = tables.unknown_name('scope', scope, known).split(' Known:')[0]
-      raise errors.InputError(
-        f'--{flag}: {guess} Scopes {place} begin with {", ".join(known[:5])}, ...'
-      )
 
 
 def _first(names):

@@ -8,7 +8,7 @@ import pytest
 
 from nets import nets_factory
 from slimcompat import errors, slim, tf
-from slimtrain import checkpoints
+from slimtrain import checkpoints, variable_scopes
 
 
 def build_net(name, num_classes=10, size=32):
@@ -236,13 +236,13 @@ def test_resume_of_nothing(tmp_path):
 )
 def test_variables_to_train(scopes, count):
   build_net('cifarnet')
-  assert len(checkpoints.variables_to_train(scopes)) == count
+  assert len(variable_scopes.find_trainable('trainable_scopes', scopes)) == count
 
 
 def test_a_scope_that_matches_nothing_is_refused(cifarnet):
   build_net('cifarnet')
   sentence = "There is no scope 'CifarNet/fc5'. Did you mean 'CifarNet/fc[34]'"
   with pytest.raises(errors.InputError, match=f'--trainable_scopes: {sentence}'):
-    checkpoints.variables_to_train('CifarNet/logits, CifarNet/fc5')
+    variable_scopes.find_trainable('trainable_scopes', 'CifarNet/logits, CifarNet/fc5')
   with pytest.raises(errors.InputError, match=f'--checkpoint_exclude_scopes: {sentence}'):
     plan_start(checkpoint_path=cifarnet[0], checkpoint_exclude_scopes='CifarNet/fc5')
