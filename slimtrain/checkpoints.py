@@ -131,16 +131,17 @@ def listed(directory):
 
 def saved_step(checkpoint):
   """Returns the global step that a checkpoint holds, 0 if it holds none."""
-  reader = _reader(checkpoint)
+  reader = open_reader(checkpoint)
   return int(reader.get_tensor('global_step')) if reader.has_tensor('global_step') else 0
 
 
 def saved_shapes(checkpoint):
   """Returns {variable name: shape as a list} of a checkpoint. Raises InputError if unreadable."""
-  return _reader(checkpoint).get_variable_to_shape_map()
+  return open_reader(checkpoint).get_variable_to_shape_map()
 
 
-def _reader(checkpoint):
+def open_reader(checkpoint):
+  """Returns the reader of a checkpoint's tensors. Raises InputError if there is none."""
   try:
     return tf.train.NewCheckpointReader(checkpoint)
   except (tf.errors.OpError, ValueError) as error:
