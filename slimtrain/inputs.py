@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import os
 import random
 import re
@@ -10,8 +11,9 @@ from typing import NamedTuple
 
 from datasets import dataset_factory, dataset_info, labels, records, verification
 from slimcompat import errors, slim, tf
+from slimtrain import augmentation as augmentation_lib
+from slimtrain import example_weights, watchdog
 from slimtrain import settings as settings_lib
-from slimtrain import watchdog
 from slimtrain.preprocessing import preprocessing_factory, randomness
 
 # Marks, in an error of TensorFlow, a sentence of our own.
@@ -78,6 +80,14 @@ class TrainingDataSettings(DataSettings):
     'Whether JPEGs of which training crops a part are decoded faster and less exactly, and large'
     ' ones at 1/2, 1/4 or 1/8 of their size as long as the crop is not enlarged.',
   )
+  example_weight_key: str | None = settings_lib.setting(
+    None,
+    'The key, in a record, of a float by which the loss of its example is multiplied. Unset: all'
+    ' count the same.',
+  )
+  augmentation: augmentation_lib.AugmentationSettings = settings_lib.group(
+    augmentation_lib.AugmentationSettings
+  )
 
 
 class Data(NamedTuple):
@@ -96,8 +106,10 @@ class Batch(NamedTuple):
   """What a step works on."""
 
   images: tf.Tensor  # [batch, height, width, channels], in the range of the preprocessing.
-  labels: tf.Tensor  # int64 [batch] in [0, num_classes); of other tasks float32 [batch, classes].
+  # int64 [batch] in [0, num_classes); of other tasks, and mixed ones, float32 [batch, classes].
+  labels: tf.Tensor
   records: tf.Tensor  # int64 [batch, 2]: the file, as an index of Data.files, and the record in it.
+  example_weights: tf.Tensor | tuple = ()  # [batch]; () for all alike.
 
 
 def load_data(settings):
@@ -164,6 +176,10 @@ def make_training_batches(data, settings, model_name, image_size, seed=None, num
     and not is_decoded
   )
   more = {'crop_image': False} if cuts_early else {}
+  augmentation_lib.check(settings.augmentation, data.task, settings.batch_size)
+  weight_key = settings.example_weight_key
+  if weight_key:
+    example_weights.check(weight_key, data.files[0])
 
   def choose_window(image_shape, window_seed):
     with randomness.seeded(window_seed):
@@ -181,14 +197,17 @@ def make_training_batches(data, settings, model_name, image_size, seed=None, num
       )
     else:
       image, label = decoder.decode(record, ['image', 'label'])
-    return image, _checked(label, data, settings, source), source
+    describe = functools.partial(_describe, data, source)
+    weights = [example_weights.read(weight_key, record, describe)] if weight_key else []
+    return image, _checked(label, data, settings, source), source, *weights
 
   # Without autograph's conversion, which would wrap up the errors.
   @tf.autograph.experimental.do_not_convert
   def make_example(index, example):
     is_seeded = settings.deterministic_input
     with randomness.seeded(tf.stack([seed, index])) if is_seeded else contextlib.nullcontext():
-      image, label, source = example if is_decoded else decode(*example)
+      image, label, source, *weights = example if is_decoded else decode(*example)
+      image = augmentation_lib.distort(settings.augmentation, image)
       image = preprocessing.preprocess_image(
         image,
         image_size,
@@ -197,9 +216,19 @@ def make_training_batches(data, settings, model_name, image_size, seed=None, num
         use_grayscale=settings.use_grayscale,
         **more,
       )
+      image = augmentation_lib.erase(settings.augmentation, image)
     if is_seeded:
       _check_reproducible(preprocessing.name)
-    return Batch(image, label, source)
+    return Batch(image, label, source, *weights)
+
+  @tf.autograph.experimental.do_not_convert
+  def mix(number, batch):
+    # Numbers below 0, for those from 0 on are the examples'.
+    is_seeded = settings.deterministic_input
+    with (
+      randomness.seeded(tf.stack([seed, -1 - number])) if is_seeded else contextlib.nullcontext()
+    ):
+      return augmentation_lib.mix(settings.augmentation, batch, data.num_classes)
 
   if seed is None:
     seed = random.SystemRandom().getrandbits(31)
@@ -208,7 +237,11 @@ def make_training_batches(data, settings, model_name, image_size, seed=None, num
     # That the graph's seed reaches the distortions is what is wanted.
     warnings.filterwarnings('ignore', 'Seed .* from outer graph')
     examples = examples.map(make_example, num_parallel_calls=_num_threads(settings))
-  return _in_batches(examples, settings, drop_remainder=True)
+    batches = examples.batch(settings.batch_size, drop_remainder=True)
+    if settings.augmentation.mixes:
+      numbered = batches.enumerate(num_seen // settings.batch_size)
+      batches = numbered.map(mix, num_parallel_calls=_num_threads(settings))
+  return _made_ahead(batches, settings, is_ordered=settings.deterministic_input)
 
 
 def make_evaluation_batches(data, settings, model_name, image_size):
@@ -228,7 +261,7 @@ def make_evaluation_batches(data, settings, model_name, image_size):
 
   examples = _read(_list_files(data), len(data.files), settings)
   examples = examples.map(make_example, num_parallel_calls=_num_threads(settings))
-  return _in_batches(examples, settings, drop_remainder=False)
+  return _made_ahead(examples.batch(settings.batch_size), settings, is_ordered=True)
 
 
 def _in_epochs(data, settings, decode, seed, num_seen):
@@ -280,12 +313,17 @@ def _checked(label, data, settings, source):
   summary = labels.summarize(data.task, label)
   allowed = labels.allowed(data.task, data.dataset.num_classes, settings.labels_offset)
   is_good = tf.logical_and(summary >= allowed.start, summary < allowed.stop)
-  complaint = tf.strings.format(
-    f'{_MARK}Record {{}} (counted from 0) of {{}} {labels.complaint(data.task, allowed)}',
-    (source[1], tf.gather(data.files, source[0]), summary),
-  )
+  complaint = _describe(data, source, labels.complaint(data.task, allowed), summary)
   with tf.control_dependencies([tf.debugging.Assert(is_good, [complaint])]):
     return label - settings.labels_offset if settings.labels_offset else tf.identity(label)
+
+
+def _describe(data, source, complaint, value):
+  """Returns the sentence on a record; {} in the `complaint` stands for the `value`."""
+  return tf.strings.format(
+    f'{_MARK}Record {{}} (counted from 0) of {{}} {complaint}',
+    (source[1], tf.gather(data.files, source[0]), value),
+  )
 
 
 def _check_reproducible(preprocessing_name):
@@ -305,11 +343,10 @@ def _num_threads(settings):
   return max(settings.num_preprocessing_threads, num_cores)
 
 
-def _in_batches(examples, settings, drop_remainder):
-  """Returns a dataset of Batches, made ahead of the step in threads that do nothing else."""
-  batches = examples.batch(settings.batch_size, drop_remainder=drop_remainder)
+def _made_ahead(batches, settings, is_ordered):
+  """Returns `batches` made ahead of the step in threads that do nothing else."""
   options = tf.data.Options()
-  options.deterministic = not drop_remainder or settings.deterministic_input
+  options.deterministic = is_ordered
   options.experimental_optimization.map_and_batch_fusion = True
   options.threading.private_threadpool_size = _num_threads(settings)
   options.threading.max_intra_op_parallelism = 1
@@ -374,14 +411,14 @@ class Input:
       start_secs = tf.timestamp()
       with tf.control_dependencies([start_secs]), tf.device(self._device):
         batch = self._iterator.get_next()
-      with tf.control_dependencies(batch):
+      with tf.control_dependencies(tf.nest.flatten(batch)):
         counts = [
           self._num_batches.assign_add(1, read_value=False),
           self._wait_secs.assign_add(tf.timestamp() - start_secs, read_value=False),
         ]
       with tf.control_dependencies(counts), tf.device(self._device):
-        batch = Batch(*(tf.identity(part) for part in batch))
-    self._previous = list(batch)
+        batch = tf.nest.map_structure(tf.identity, batch)
+    self._previous = tf.nest.flatten(batch)
     return batch
 
   def first_step(self, session):
