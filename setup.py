@@ -16,6 +16,7 @@ setuptools.setup(
     'download_and_convert_data',
     'eval_image_classifier',
     'export_inference_graph',
+    'inspect_dataset',
     'train_image_classifier',
   ],
   install_requires=[
@@ -30,6 +31,7 @@ setuptools.setup(
   ],
   extras_require={
     'gpu': ['tensorflow[and-cuda]>=2.16,<2.22'],
-    'dev': ['pytest', 'pytest-xdist', 'ruff'],
+    'plots': ['matplotlib'],
+    'dev': ['matplotlib', 'pytest', 'pytest-xdist', 'ruff'],
   },
 )

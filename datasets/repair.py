@@ -18,7 +18,7 @@ class Repaired(NamedTuple):
   problems: list[integrity.Problem]  # Those of the records left out or mended, by the originals.
 
 
-def refuse_to_overwrite(record_set: record_sets.RecordSet, output_dir: str | None):
+def refuse_to_overwrite(output_dir: str | None):
   """Raises InputError unless clean copies can go to `output_dir`."""
   if not output_dir:
     raise errors.InputError(
@@ -40,7 +40,7 @@ def repair(record_set: record_sets.RecordSet, output_dir: str) -> Repaired:
   Raises:
     InputError: when the directory is not empty or cannot be written to, or nothing is left.
   """
-  refuse_to_overwrite(record_set, output_dir)
+  refuse_to_overwrite(output_dir)
   try:
     os.makedirs(output_dir, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output_dir, prefix=shards.UNFINISHED_PREFIX) as unfinished:
