@@ -50,19 +50,23 @@ class Checker(contextlib.AbstractContextManager):
   """Reads the files of a dataset record by record, decoding them all in one graph."""
 
   def __init__(self, dataset: slim.dataset.Dataset, task: str = 'single_label'):
-    self._allowed = range(dataset.num_classes) if task == 'single_label' else None
+    self._task = task
+    self._num_classes = dataset.num_classes
     self._num_workers = os.cpu_count() or 1
     self._pool = concurrent.futures.ThreadPoolExecutor(self._num_workers)
     with tf.Graph().as_default() as graph, tf.device('/cpu:0'):
-      record = tf.placeholder(tf.string, [])
-      label, image = dataset.decoder.decode(record, ['label', 'image'])
+      encoded = tf.placeholder(tf.string, [])
+      if task == 'single_label':
+        label, image = dataset.decoder.decode(encoded, ['label', 'image'])
+      else:
+        label, image = tf.constant(0), tf.io.decode_image(encoded, expand_animations=False)
       # A sum that cannot be known without decoding the image.
       pixel = tf.reduce_sum(tf.cast(tf.reshape(image, [-1])[:1], tf.float32))
       initialize = tf.tables_initializer()
     # The memory of the graphics processors is left to other runs.
     self._session = tf.Session(graph=graph, config=tf.ConfigProto(device_count={'GPU': 0}))
     self._session.run(initialize)
-    self._decode = self._session.make_callable([label, pixel], [record])
+    self._decode = self._session.make_callable([label, pixel], [encoded])
 
   def __exit__(self, *unused):
     self._pool.shutdown(cancel_futures=True)
@@ -79,21 +83,40 @@ class Checker(contextlib.AbstractContextManager):
       yield pending.popleft().result()
 
   def _check(self, number, frame):
-    if frame.payload is None:
-      return CheckedRecord(number, None, frame.complaint)
-    try:
-      label, _ = self._decode(frame.payload)
-    except tf.errors.OpError as error:
-      reason = records.reason(error)[:_MAX_REASON_LENGTH]
-      return CheckedRecord(number, None, f'cannot be read: {reason}.')
-    if self._allowed is not None:
-      (label,) = np.ravel(label)
-      if label not in self._allowed:
-        limits = f'labels run from 0 to {self._allowed.stop - 1}'
-        return CheckedRecord(number, None, f'has the label {label}, but {limits}.')
-    elif not np.all(np.isfinite(label)):
-      return CheckedRecord(number, None, f'has the targets {label}, which are not all finite.')
+    complaint = frame.complaint if frame.payload is None else self._complaint(frame.payload)
+    if complaint:
+      return CheckedRecord(number, None, complaint)
     return CheckedRecord(number, frame.payload, frame.complaint)
+
+  def _complaint(self, payload):
+    """Returns why the record cannot be trained with, '' when it can."""
+    try:
+      if self._task == 'single_label':
+        # As training reads it, with a user's own decoder as well.
+        labels, _ = self._decode(payload)
+        labels = np.ravel(labels)
+      else:
+        image = record_sets.stored_image(payload)
+        labels = image.labels
+        self._decode(image.data)
+    except tf.errors.OpError as error:
+      return f'cannot be read: {records.reason(error)[:_MAX_REASON_LENGTH]}.'
+    except ValueError as error:
+      return f'cannot be read: {error}.'
+    if self._task == 'regression':
+      return _complaint_about_targets(image.targets, self._num_classes)
+    for label in labels:
+      if not 0 <= label < self._num_classes:
+        return f'has the label {label}, but labels run from 0 to {self._num_classes - 1}.'
+    return ''
+
+
+def _complaint_about_targets(targets, num_targets):
+  if len(targets) != num_targets:
+    return f'has {len(targets)} targets, but {num_targets} are needed.'
+  if not np.all(np.isfinite(targets)):
+    return f'has the targets {", ".join(map(str, targets))}, which are not all finite.'
+  return ''
 
 
 def verify(record_set: record_sets.RecordSet) -> Findings:

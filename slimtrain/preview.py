@@ -14,6 +14,7 @@ NUM_EXAMPLES = 5
 _NUM_AUGMENTED = 8
 _TILE_SIDE = 128
 _PROBE_SIDE = 256
+_EVALUATION_COLOR = '#1f77b4'
 
 
 def write(pictures, names, settings, dataset_dir, output_dir):
@@ -31,15 +32,16 @@ def write(pictures, names, settings, dataset_dir, output_dir):
   """
   size = settings.preview_image_size
   text = (
-    f'At {size} x {size} pixels, brought back to colours. Each row: the image, what evaluation sees'
-    ' of it (blue frame), what training sees of it.',
+    f'Images of {size} x {size} pixels, their values brought back to colours. Each row: the image,'
+    ' what evaluation sees of it (blue),',
+    'and what training may see of it.',
   )
-  blocks = []
+  blocks = [mosaics.Block('What training sees', text)]
   for name in names:
     row = preprocessing_factory.find(name)
     title = name if name == row.name else f'{name}: {row.name}'
     rows = [_tiles(*seen) for seen in _see(row.name, pictures, settings, dataset_dir)]
-    blocks.append(mosaics.Block(title, (row.help, *text), tuple(rows)))
+    blocks.append(mosaics.Block(title, (row.help,), tuple(rows)))
   path = os.path.join(output_dir, FILE_NAME)
   mosaics.page(blocks, _TILE_SIDE).save(path)
   return path
@@ -48,7 +50,7 @@ def write(pictures, names, settings, dataset_dir, output_dir):
 def _tiles(picture, evaluated, augmented):
   return (
     mosaics.Tile(picture),
-    mosaics.Tile(evaluated, '#1f77b4'),
+    mosaics.Tile(evaluated, _EVALUATION_COLOR),
     *(mosaics.Tile(image) for image in augmented),
   )
 
@@ -70,8 +72,10 @@ def _see(name, pictures, settings, dataset_dir):
     black, white = _range(session.run(evaluated, {image: _probe(channels)}))
 
     def show(result):
-      values = (result - black) / (white - black) * 255
-      pixels = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+      values = (result - black) / (white - black)
+      # Where each image is normalized by numbers of its own, values lie beyond black and white.
+      low, high = min(values.min(), 0), max(values.max(), 1)
+      pixels = np.rint((values - low) / (high - low) * 255).astype(np.uint8)
       return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
 
     for picture in pictures:

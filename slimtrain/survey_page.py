@@ -144,7 +144,7 @@ def _draw_shorter_sides(axis, sides):
       va='top',
       bbox={'color': 'white', 'pad': 1},
     )
-  axis.set(xlim=(0, None), ylim=(0, top))
+  axis.set(xlim=(0, max(axis.get_xlim()[1], 1.7 * size)), ylim=(0, top))
   axis.set(title='Shorter sides, and input sizes of nets', xlabel='pixels', ylabel='images')
 
 
@@ -181,9 +181,8 @@ def _draw_kinds(axis, found):
 
 
 def _bins(values):
-  """Returns the borders of 40 bins; a single value gets one of its own."""
-  low, high = np.percentile(values, [0, 99.5])
-  return np.linspace(low, max(high, low + 1), 41)
+  """Returns the borders of 40 bins, from 0 to the largest value but the rarest."""
+  return np.linspace(0, np.percentile(values, 99.5) * 1.025 + 1, 41)
 
 
 def _repeated(found):

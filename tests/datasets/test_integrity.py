@@ -1,7 +1,9 @@
 """Finding everything that is wrong with records, and copying what is right."""
 
 import collections
+import dataclasses
 import json
+import math
 import os
 import pathlib
 import shutil
@@ -17,6 +19,7 @@ from datasets import (
   record_files,
   record_sets,
   repair,
+  shards,
   verification,
 )
 from slimcompat import errors, tf
@@ -137,6 +140,36 @@ def test_contents_that_cannot_be_trained_with(tmp_path, pictures):
   assert repair.repair(record_set, str(tmp_path / 'clean')).num_kept == 2
   assert payloads_of(tmp_path / 'clean' / 'mnist_train.tfrecord') == [payloads[0], payloads[6]]
   assert os.listdir(tmp_path / 'clean') == ['mnist_train.tfrecord']
+
+
+@pytest.mark.parametrize(
+  ('task', 'good', 'bad', 'complaint'),
+  [
+    ('multi_label', [(0, 2), (), (1,)], [(0, 3)], 'has the label 3, but labels run from 0 to 2'),
+    ('regression', [(0.5, 1.0, 2.0)], [(1.0, 2.0)], 'has 2 targets, but 3 are needed'),
+    ('regression', [(0.5, 1.0, 2.0)], [(1.0, 2.0, math.nan)], 'which are not all finite'),
+  ],
+)
+def test_other_tasks(tmp_path, pictures, monkeypatch, task, good, bad, complaint):
+  data = pictures.encode(pictures.make_pixels(6, 5, 3))
+  labels = [*good, *bad]
+  examples = [shards.EncodedExample(data, 'png', 6, 5, 3, label) for label in labels]
+  splits = {'train': shards.Examples(len(examples), examples)}
+  info = shards.write(str(tmp_path / 'data'), 'my', ['a', 'b', 'c', 'd'], splits, 1, task)
+  # The last of the classes is struck off.
+  train = info.splits['train']
+  train = dataclasses.replace(train, class_counts=train.class_counts[:3])
+  info = dataclasses.replace(info, class_names=('a', 'b', 'c'), splits={'train': train})
+  dataset_info.write(info, str(tmp_path / 'data'))
+  sentence, _ = sentences(tmp_path / 'data')
+  assert f'Record {len(good)} (counted' in sentence
+  assert complaint in sentence
+  record_set = record_sets.find(str(tmp_path / 'data'))
+  assert repair.repair(record_set, str(tmp_path / 'clean')).num_kept == len(good)
+  assert extraction.extract(record_set, str(tmp_path / 'out')) == len(labels)
+  info = dataset_info.read(str(tmp_path / 'clean'))
+  assert info.task == task
+  assert info.splits['train'].class_counts == ((1, 1, 1) if task == 'multi_label' else ())
 
 
 def test_nothing_is_replaced(converted, tmp_path):
