@@ -32,6 +32,6 @@ setuptools.setup(
   extras_require={
     'gpu': ['tensorflow[and-cuda]>=2.16,<2.22'],
     'plots': ['matplotlib'],
-    'dev': ['matplotlib', 'pytest', 'pytest-xdist', 'ruff'],
+    'dev': ['matplotlib', 'pytest', 'pytest-xdist', 'ruff', 'scikit-learn'],
   },
 )

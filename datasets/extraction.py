@@ -49,7 +49,7 @@ def _images(record_set, split_name):
   )
   for index, (_, _, payload) in enumerate(payloads):
     with contextlib.suppress(ValueError):
-      yield index, record_sets.stored_image(payload)
+      yield index, record_set.stored_image(payload)
 
 
 def _names(record_set, split_name, image):

@@ -8,10 +8,9 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import numpy as np
 import tqdm
 
-from datasets import dataset_info, record_files, record_sets, records
+from datasets import dataset_info, labels, record_files, record_sets, records
 from slimcompat import slim, tf
 
 _MAX_REASON_LENGTH = 200
@@ -49,24 +48,23 @@ class Findings(NamedTuple):
 class Checker(contextlib.AbstractContextManager):
   """Reads the files of a dataset record by record, decoding them all in one graph."""
 
-  def __init__(self, dataset: slim.dataset.Dataset, task: str = 'single_label'):
-    self._task = task
-    self._num_classes = dataset.num_classes
+  def __init__(self, dataset: slim.dataset.Dataset):
+    task = getattr(dataset, 'task', dataset_info.TASKS[0])
+    self._allowed = labels.allowed(task, dataset.num_classes)
+    self._label_complaint = labels.complaint(task, self._allowed)
     self._num_workers = os.cpu_count() or 1
     self._pool = concurrent.futures.ThreadPoolExecutor(self._num_workers)
     with tf.Graph().as_default() as graph, tf.device('/cpu:0'):
-      encoded = tf.placeholder(tf.string, [])
-      if task == 'single_label':
-        label, image = dataset.decoder.decode(encoded, ['label', 'image'])
-      else:
-        label, image = tf.constant(0), tf.io.decode_image(encoded, expand_animations=False)
+      record = tf.placeholder(tf.string, [])
+      label, image = dataset.decoder.decode(record, ['label', 'image'])
+      label = labels.summarize(task, labels.as_label(task, label, dataset.num_classes))
       # A sum that cannot be known without decoding the image.
       pixel = tf.reduce_sum(tf.cast(tf.reshape(image, [-1])[:1], tf.float32))
       initialize = tf.tables_initializer()
     # The memory of the graphics processors is left to other runs.
     self._session = tf.Session(graph=graph, config=tf.ConfigProto(device_count={'GPU': 0}))
     self._session.run(initialize)
-    self._decode = self._session.make_callable([label, pixel], [encoded])
+    self._decode = self._session.make_callable([label, pixel], [record])
 
   def __exit__(self, *unused):
     self._pool.shutdown(cancel_futures=True)
@@ -91,32 +89,10 @@ class Checker(contextlib.AbstractContextManager):
   def _complaint(self, payload):
     """Returns why the record cannot be trained with, '' when it can."""
     try:
-      if self._task == 'single_label':
-        # As training reads it, with a user's own decoder as well.
-        labels, _ = self._decode(payload)
-        labels = np.ravel(labels)
-      else:
-        image = record_sets.stored_image(payload)
-        labels = image.labels
-        self._decode(image.data)
+      label, _ = self._decode(payload)
     except tf.errors.OpError as error:
       return f'cannot be read: {records.reason(error)[:_MAX_REASON_LENGTH]}.'
-    except ValueError as error:
-      return f'cannot be read: {error}.'
-    if self._task == 'regression':
-      return _complaint_about_targets(image.targets, self._num_classes)
-    for label in labels:
-      if not 0 <= label < self._num_classes:
-        return f'has the label {label}, but labels run from 0 to {self._num_classes - 1}.'
-    return ''
-
-
-def _complaint_about_targets(targets, num_targets):
-  if len(targets) != num_targets:
-    return f'has {len(targets)} targets, but {num_targets} are needed.'
-  if not np.all(np.isfinite(targets)):
-    return f'has the targets {", ".join(map(str, targets))}, which are not all finite.'
-  return ''
+    return '' if label in self._allowed else self._label_complaint.format(label)
 
 
 def verify(record_set: record_sets.RecordSet) -> Findings:
@@ -128,7 +104,7 @@ def verify(record_set: record_sets.RecordSet) -> Findings:
       paths = record_set.files[split_name]
       shards = _listed_shards(record_set, split_name)
       problems += _missing_shards(paths, shards)
-      with Checker(dataset, record_set.task) as checker:
+      with Checker(dataset) as checker:
         for path in paths:
           shard = shards.get(os.path.basename(path))
           found = list(_problems_of_file(checker, path, shard, bool(shards), num_records))

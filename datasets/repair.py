@@ -80,7 +80,7 @@ def _copy_split(record_set, split_name, folder, problems, bar):
   num_classes = info.num_classes if info and info.task != 'regression' else 0
   class_counts = np.zeros(num_classes, int)
   written = []
-  with integrity.Checker(record_set.datasets[split_name], record_set.task) as checker:
+  with integrity.Checker(record_set.datasets[split_name]) as checker:
     for path in record_set.files[split_name]:
       copy = os.path.join(folder, os.path.basename(path))
       num_records = 0
@@ -93,7 +93,7 @@ def _copy_split(record_set, split_name, folder, problems, bar):
               writer.write(record.payload)
               num_records += 1
               if num_classes:
-                class_counts[list(record_sets.stored_image(record.payload).labels)] += 1
+                class_counts[list(record_set.stored_image(record.payload).labels)] += 1
         user_files.flush_to_disk(copy)
         if num_records:
           name = os.path.basename(copy)

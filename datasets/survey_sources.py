@@ -65,7 +65,7 @@ def read_records(record_set: record_sets.RecordSet) -> Iterator[Entry]:
         complaint = f'the record {frame.complaint}'
         if frame.payload is not None:
           try:
-            image = record_sets.stored_image(frame.payload)
+            image = record_set.stored_image(frame.payload)
             complaint = ''
             classes = tuple(record_set.class_name(split_name, label) for label in image.labels)
           except ValueError as error:
@@ -74,7 +74,7 @@ def read_records(record_set: record_sets.RecordSet) -> Iterator[Entry]:
         read = (
           functools.partial(_complain, complaint)
           if complaint or frame.complaint
-          else functools.partial(_read_record, path, frame.offset)
+          else functools.partial(_read_record, record_set, path, frame.offset)
         )
         name = f'{file_name}:{number}'
         yield Entry(name, split_name, classes, read, makes_upright=False)
@@ -85,8 +85,8 @@ def _read_file(path):
     return file.read()
 
 
-def _read_record(path, offset):
-  return record_sets.stored_image(record_files.read_payload(path, offset)).data
+def _read_record(record_set, path, offset):
+  return record_set.stored_image(record_files.read_payload(path, offset)).data
 
 
 def _complain(complaint):

@@ -41,6 +41,7 @@ REPLACED_NAMES = (
   # NumPy 1.23 no longer takes the list of slices that these index with.
   ('tf_slim.ops.variables', 'assign_from_checkpoint', 'slimcompat.checkpoint_assignment'),
   ('tf_slim', 'assign_from_checkpoint', 'slimcompat.checkpoint_assignment'),
+  ('tensorflow.python.keras.utils.version_utils', 'swap_class', 'slimcompat.class_bases'),
 )
 
 

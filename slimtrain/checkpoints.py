@@ -5,7 +5,7 @@ import os
 import re
 from typing import NamedTuple
 
-from slimcompat import errors, slim, tables, tf
+from slimcompat import batch_normalization, errors, slim, tables, tf
 from slimtrain import settings as settings_lib
 
 
@@ -23,6 +23,11 @@ class FineTuningSettings(settings_lib.Settings):
   )
   trainable_scopes: str | None = settings_lib.setting(
     None, 'Scopes, separated by commas, of the variables to train. Unset: all.'
+  )
+  freeze_batch_norm: bool = settings_lib.setting(
+    False,
+    'Whether batch norm normalizes by its moving statistics, as in evaluation, and keeps them as'
+    ' they are: outside of --trainable_scopes, or everywhere when all is trained.',
   )
   ignore_missing_vars: bool = settings_lib.setting(
     False, 'Whether variables that the checkpoint lacks keep their initial values.'
@@ -85,15 +90,15 @@ def newest(directory):
 
 
 def listed(directory):
-  """Returns what the file `checkpoint` in `directory` says is the newest; None if it says nothing.
+  """Returns the checkpoints that the file `checkpoint` in `directory` lists, the newest last.
 
-  That need not exist.
+  They need not exist. A file that says nothing lists none.
   """
   try:
     state = tf.train.get_checkpoint_state(directory)
   except (ValueError, UnicodeDecodeError):
-    return None
-  return state.model_checkpoint_path if state else None
+    return []
+  return list(state.all_model_checkpoint_paths) if state else []
 
 
 def saved_step(checkpoint):
@@ -235,13 +240,6 @@ def make_restore_fn(plan):
   return restore
 
 
-def make_saver():
-  """Returns the Saver of a training run: the last 5 checkpoints, and one every hour for good."""
-  return tf.train.Saver(
-    max_to_keep=5, keep_checkpoint_every_n_hours=1.0, write_version=tf.train.SaverDef.V2
-  )
-
-
 def variables_to_train(trainable_scopes):
   """Returns the trainable variables in any of the comma-separated scopes; all for None.
 
@@ -254,6 +252,14 @@ def variables_to_train(trainable_scopes):
     return variables
   check_scopes('trainable_scopes', scopes, [variable.op.name for variable in variables])
   return [variable for variable in variables if variable.op.name.startswith(tuple(scopes))]
+
+
+def frozen_batch_norm(settings):
+  """Returns the context to build a net in under FineTuningSettings `settings`."""
+  trainable = tuple(settings_lib.split_names(settings.trainable_scopes))
+  return batch_normalization.frozen(
+    lambda name: settings.freeze_batch_norm and not (trainable and name.startswith(trainable))
+  )
 
 
 def make_moving_averages(decay, global_step=None):

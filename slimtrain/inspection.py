@@ -13,6 +13,7 @@ from datasets import (
   image_measures,
   integrity,
   record_sets,
+  records,
   repair,
   survey,
   survey_file,
@@ -83,6 +84,7 @@ class InspectionSettings(settings_lib.Settings):
   preview_augmentation: bool = settings_lib.setting(
     False, 'Draws preview.png: some images as training sees them.'
   )
+  layout: records.RecordSettings = settings_lib.group(records.RecordSettings)
   preview: PreviewSettings = settings_lib.group(PreviewSettings)
 
 
@@ -99,7 +101,7 @@ def inspect(settings):
   record_set = None
   if not settings.image_dir:
     record_set = record_sets.find(
-      settings.dataset_dir, settings.dataset_name, settings.dataset_split_name
+      settings.dataset_dir, settings.dataset_name, settings.dataset_split_name, settings.layout
     )
   is_right = True
   if settings.verify:

@@ -8,18 +8,24 @@ import os
 import pathlib
 import shutil
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from datasets import (
   dataset_factory,
   dataset_info,
+  dataset_utils,
   extraction,
   image_folder,
   integrity,
   record_files,
   record_sets,
+  records,
   repair,
   shards,
+  survey,
+  survey_sources,
   verification,
 )
 from slimcompat import errors, tf
@@ -146,11 +152,16 @@ def test_contents_that_cannot_be_trained_with(tmp_path, pictures):
   ('task', 'good', 'bad', 'complaint'),
   [
     ('multi_label', [(0, 2), (), (1,)], [(0, 3)], 'has the label 3, but labels run from 0 to 2'),
-    ('regression', [(0.5, 1.0, 2.0)], [(1.0, 2.0)], 'has 2 targets, but 3 are needed'),
-    ('regression', [(0.5, 1.0, 2.0)], [(1.0, 2.0, math.nan)], 'which are not all finite'),
+    ('regression', [(0.5, 1.0, 2.0)], [(1.0, 2.0)], 'cannot be read: Key: image/targets'),
+    (
+      'regression',
+      [(0.5, 1.0, 2.0)],
+      [(1.0, 2.0, math.nan)],
+      'a target that is no finite number, at place 2',
+    ),
   ],
 )
-def test_other_tasks(tmp_path, pictures, monkeypatch, task, good, bad, complaint):
+def test_other_tasks(tmp_path, pictures, task, good, bad, complaint):
   data = pictures.encode(pictures.make_pixels(6, 5, 3))
   labels = [*good, *bad]
   examples = [shards.EncodedExample(data, 'png', 6, 5, 3, label) for label in labels]
@@ -211,6 +222,41 @@ def test_a_repaired_set_counts_its_classes(converted, tmp_path):
 def test_sets_that_are_not_there(converted, folder, options, words):
   with pytest.raises(errors.InputError, match=words):
     record_sets.find(str(converted.parent / folder), **options)
+
+
+def test_records_with_keys_and_pixels_of_their_own(tmp_path):
+  """As `img_raw` and `label` of many tutorials, compressed."""
+  rng = np.random.RandomState(0)
+  pictures = rng.randint(0, 256, (6, 4, 5, 3), np.uint8)
+  path = str(tmp_path / 'my_train.tfrecord')
+  with tf.io.TFRecordWriter(path, 'GZIP') as writer:
+    for label, picture in enumerate(pictures):
+      features = {
+        'img_raw': dataset_utils.bytes_feature(picture.tobytes()),
+        'label': dataset_utils.int64_feature(label),
+      }
+      example = tf.train.Example(features=tf.train.Features(feature=features))
+      writer.write(example.SerializeToString())
+  layout = records.RecordSettings(
+    num_classes=5,
+    record_image_key='img_raw',
+    record_label_key='label',
+    record_image_shape='4,5,3',
+  )
+  record_set = record_sets.find(str(tmp_path), 'tfrecord', 'train', layout)
+  (problem,) = integrity.verify(record_set).problems
+  assert 'Record 5' in str(problem)
+  assert 'has the label 5' in str(problem)
+  extraction.extract(record_set, str(tmp_path / 'out'))
+  for label, picture in enumerate(pictures):
+    with Image.open(tmp_path / 'out' / str(label) / f'train_{label}_00000{label}.png') as image:
+      np.testing.assert_array_equal(np.asarray(image), picture)
+  found = survey.make(survey_sources.read_records(record_set))
+  assert [entry.classes for entry in found.entries] == [(str(label),) for label in range(6)]
+  assert (found.measures[0].width, found.measures[0].height) == (5, 4)
+  repair.repair(record_set, str(tmp_path / 'clean'))
+  clean = record_sets.find(str(tmp_path / 'clean'), 'tfrecord', 'train', layout)
+  assert integrity.verify(clean).problems == []
 
 
 def test_the_set_that_comes_with_the_package():

@@ -1,5 +1,6 @@
 """The framing of TFRecord files: sound ones, damaged ones, and how fast."""
 
+import gzip
 import re
 import struct
 
@@ -164,7 +165,7 @@ def test_the_search_crosses_its_windows(tmp_path, monkeypatch):
   [
     (b'<!DOCTYPE html><html>Not found</html>', 'begins .*<!DOCTYPE html>'),
     (b'short', "begins b'short'"),
-    (b'\x1f\x8b\x08\x00' + bytes(30), 'compressed with gzip'),
+    (b'\x1f\x8b\x08\x00' + bytes(30), 'cannot be decompressed'),
     (bytes(5000), 'no TFRecord file'),
   ],
 )
@@ -174,3 +175,31 @@ def test_files_of_something_else(tmp_path, content, words):
   (frame,) = frames_of(path)
   assert frame.payload is None
   assert re.search(words, frame.complaint)
+
+
+@pytest.mark.parametrize('kept', [1.0, 0.5, 0.01])
+def test_compressed_files(tmp_path, kept):
+  contents = payloads(40)
+  path = write(tmp_path / 'file', contents)
+  data = gzip.compress(path.read_bytes())
+  path.write_bytes(data[: int(len(data) * kept)])
+  frames = frames_of(path)
+  sound = [frame for frame in frames if frame.payload is not None]
+  assert [frame.payload for frame in sound] == contents[: len(sound)]
+  assert len(sound) >= int(40 * kept * 0.8)
+  for frame in sound:
+    assert record_files.read_payload(str(path), frame.offset) == frame.payload
+  if kept == 1:
+    assert len(frames) == 40
+  else:
+    (last,) = frames[len(sound) :]
+    assert 'cannot be decompressed' in last.complaint
+
+
+def test_a_damaged_compressed_file(tmp_path):
+  contents = payloads(40)
+  path = write(tmp_path / 'file', contents)
+  path.write_bytes(gzip.compress(path.read_bytes()))
+  change(path, path.stat().st_size // 2, 16)
+  *_, last = frames_of(path)
+  assert last.payload is None
