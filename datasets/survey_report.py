@@ -105,11 +105,11 @@ def _numbers(summary):
 def _warnings(summary):
   """Yields a block for each kind of fault."""
   unreadable = [f'{image["name"]}: {image["reason"]}' for image in summary['unreadable']]
-  yield _listing('images cannot be decoded', unreadable)
-  yield _listing('images are turned or mirrored by their EXIF data', summary['turned_by_exif'])
+  yield _listing('Images that cannot be decoded', unreadable)
+  yield _listing('Images turned or mirrored by their EXIF data', summary['turned_by_exif'])
   for key, title in (
-    ('duplicates', 'pictures are there more than once'),
-    ('near_duplicates', 'more are there in nearly equal, turned or mirrored copies'),
+    ('duplicates', 'Pictures that are there more than once'),
+    ('near_duplicates', 'Pictures with nearly equal, turned or mirrored copies'),
   ):
     groups = sorted(
       summary[key], key=lambda group: (not group['across_classes'], not group['across_splits'])
@@ -130,7 +130,7 @@ def _listing(title, lines):
   more = [f'  and {len(lines) - _MAX_NAMES_SHOWN:,} more'] if len(lines) > _MAX_NAMES_SHOWN else []
   return '\n'.join(
     [
-      f'{len(lines):,} {title}:',
+      f'{title}: {len(lines):,}',
       *(f'  {line}' for line in lines[:_MAX_NAMES_SHOWN]),
       *more,
     ]

@@ -1,8 +1,11 @@
 """Pages of small pictures for a person to look over."""
 
+import io
 from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont
+
+from datasets import user_files
 
 PAGE_WIDTH = 1400  # Pixels.
 TILE_SIDE = 84
@@ -34,7 +37,14 @@ class Block(NamedTuple):
   image: Image.Image | None = None  # Shown as it is.
 
 
-def page(blocks, tile_side=TILE_SIDE):
+def write(path, blocks, tile_side=TILE_SIDE):
+  """Draws a page of Blocks into the PNG file `path`."""
+  encoded = io.BytesIO()
+  _page(blocks, tile_side).save(encoded, 'PNG')
+  user_files.write_atomically(path, encoded.getvalue())
+
+
+def _page(blocks, tile_side):
   """Returns the image of a page, PAGE_WIDTH pixels wide, or wider if a row of tiles is."""
   parts = [part for block in blocks for part in _parts(block, tile_side)]
   width = max(PAGE_WIDTH, *(part.width + 2 * MARGIN for part, _ in parts))

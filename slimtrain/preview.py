@@ -43,7 +43,7 @@ def write(pictures, names, settings, dataset_dir, output_dir):
     rows = [_tiles(*seen) for seen in _see(row.name, pictures, settings, dataset_dir)]
     blocks.append(mosaics.Block(title, (row.help,), tuple(rows)))
   path = os.path.join(output_dir, FILE_NAME)
-  mosaics.page(blocks, _TILE_SIDE).save(path)
+  mosaics.write(path, blocks, _TILE_SIDE)
   return path
 
 

@@ -45,7 +45,7 @@ def write(found, output_dir):
     *_turned(found),
     *_classes(found),
   ]
-  mosaics.page(blocks).save(path)
+  mosaics.write(path, blocks)
   return path
 
 
@@ -55,14 +55,14 @@ def _findings(found):
   num_across = sum(map(found.is_across_splits, repeated))
   num_contradictory = sum(map(found.is_contradictory, repeated))
   lines = (
-    (len(found.unreadable), 'images cannot be decoded: survey.json says why'),
-    (int(found.column('is_turned').sum()), 'images are turned or mirrored by their EXIF data'),
-    (len(found.exact), 'pictures are there more than once'),
-    (len(found.near), 'more are there in nearly equal, turned or mirrored copies'),
-    (num_contradictory, 'of these are in two classes'),
-    (num_across, 'of these are in two splits, so that what is tested was trained on'),
+    ('Images that cannot be decoded', len(found.unreadable), ': survey.json says why'),
+    ('Images turned or mirrored by their EXIF data', int(found.column('is_turned').sum()), ''),
+    ('Pictures that are there more than once', len(found.exact), ''),
+    ('Pictures with nearly equal, turned or mirrored copies', len(found.near), ''),
+    ('Of these, in two classes', num_contradictory, ': at least one label is wrong'),
+    ('Of these, in two splits', num_across, ': what is tested was trained on'),
   )
-  return tuple(f'{num:,} {words}.' for num, words in lines if num) or (
+  return tuple(f'{words}: {num:,}{more}' for words, num, more in lines if num) or (
     'All can be decoded, and none is there twice.',
   )
 
@@ -118,8 +118,11 @@ def _draw_classes(axis, found):
     axis.set_yticks(range(len(names)), labels)
     axis.set(xlabel='images')
     if len(splits) > 1:
-      axis.legend(frameon=False)
-  axis.set_title('Images by class')
+      # Above the bars, which may reach anywhere.
+      axis.legend(
+        frameon=False, ncols=len(splits), loc='lower right', bbox_to_anchor=(1, 0.98), borderpad=0
+      )
+  axis.set_title('Images by class', loc='left' if len(splits) > 1 else 'center')
 
 
 def _draw_sides(axis, widths, heights):
@@ -165,6 +168,7 @@ def _draw_channels(axis, found):
   colors = ('#d9605b', '#6aa84f', '#5b8bd9') if len(means) == 3 else ('#888888',)
   axis.bar(names, means, yerr=stds, color=colors, capsize=6, width=0.5)
   axis.set(title='Mean and standard deviation', ylabel='value, of 0 to 255', ylim=(0, 255))
+  axis.set_xlim(-0.8, len(names) - 0.2)
 
 
 def _draw_kinds(axis, found):
@@ -177,7 +181,8 @@ def _draw_kinds(axis, found):
   bars = axis.barh(names[order], counts[order], color=colors)
   axis.bar_label(bars, padding=3, fmt='{:,.0f}')
   axis.margins(x=0.15)
-  axis.set(title='Formats and channels', xlabel='images')
+  # A bar or two do not fill the height.
+  axis.set(title='Formats and channels', xlabel='images', ylim=(-0.8, max(len(order), 4) - 0.2))
 
 
 def _bins(values):

@@ -285,5 +285,5 @@ def test_report_and_file(tmp_path, damaged_dir, pictures):
   assert text.startswith('46 images\n')
   assert 'Shown are the 10 largest and the 10 smallest of 31 classes.' in text
   assert 'The largest class has 2.0 times the images of the smallest.' in text
-  assert '4 images cannot be decoded:\n  a/cut.jpg: image file is truncated' in text
+  assert 'Images that cannot be decoded: 4\n  a/cut.jpg: image file is truncated' in text
   assert all(len(line) <= 140 for line in text.splitlines())
