@@ -11,7 +11,7 @@ _MAX_ALIKE = 64  # Above so many candidates a band tells nothing, as of pictures
 _MAX_DIFFERENCE = 4.0  # Of 255, on average.
 _MIN_CONTRAST = 8.0  # Below it pictures are too plain to be told apart.
 _NUM_TURNS = 8
-_CHUNK = 1 << 16
+_CHUNK = 1 << 12  # Pictures compared with all at a time.
 
 
 def find_exact(digests: Sequence[bytes]) -> list[list[int]]:
@@ -34,23 +34,23 @@ def find_near(signatures: np.ndarray) -> list[list[int]]:
   """
   if len(signatures) < 2:
     return []
-  bands = _bands(signatures)
   can_be_told = np.std(signatures, axis=(1, 2, 3)) > _MIN_CONTRAST
+  bands = _bands(signatures)
+  orders = np.argsort(bands, axis=0, kind='stable')
   pairs = set()
   for turn in range(_NUM_TURNS):
     turned = _turn(signatures, turn)
     turned_bands = _bands(turned)
-    for band in range(_NUM_BANDS):
-      first, second = _equal_pairs(bands[:, band], turned_bands[:, band])
-      is_new = (first < second) & can_be_told[first]
-      first, second = first[is_new], second[is_new]
-      for begin in range(0, len(first), _CHUNK):
-        part = slice(begin, begin + _CHUNK)
-        difference = signatures[first[part]].astype(np.int16) - turned[second[part]]
+    for begin in range(0, len(signatures), _CHUNK):
+      for band in range(_NUM_BANDS):
+        others = turned_bands[begin : begin + _CHUNK, band]
+        first, second = _equal_pairs(bands[:, band], orders[:, band], others)
+        second += begin
+        is_new = (first < second) & can_be_told[first]
+        first, second = first[is_new], second[is_new]
+        difference = signatures[first].astype(np.int16) - turned[second]
         is_near = np.abs(difference).mean(axis=(1, 2, 3)) <= _MAX_DIFFERENCE
-        pairs.update(
-          zip(first[part][is_near].tolist(), second[part][is_near].tolist(), strict=True)
-        )
+        pairs.update(zip(first[is_near].tolist(), second[is_near].tolist(), strict=True))
   return _connected(pairs)
 
 
@@ -67,9 +67,8 @@ def _bands(signatures):
   return np.ascontiguousarray(bits).view(np.uint16)
 
 
-def _equal_pairs(keys, others):
-  """Returns the indices, into `keys` and into `others`, of all pairs of equal values."""
-  order = np.argsort(keys, kind='stable')
+def _equal_pairs(keys, order, others):
+  """Returns the indices, into `keys`, sorted by `order`, and into `others`, of equal values."""
   ordered = keys[order]
   begin, end = (np.searchsorted(ordered, others, side) for side in ('left', 'right'))
   counts = end - begin

@@ -7,7 +7,7 @@ import re
 
 import tqdm
 
-from datasets import record_sets
+from datasets import record_files, record_sets
 from slimcompat import errors
 
 
@@ -42,14 +42,13 @@ def extract(record_set: record_sets.RecordSet, output_dir: str, num_per_split: i
 
 def _images(record_set, split_name):
   """Yields the index within the split and the StoredImage of each record."""
-  payloads = itertools.chain.from_iterable(
-    record_sets.sound_payloads(path)
-    for path in record_set.files[split_name]
-    if os.path.isfile(path)
+  frames = itertools.chain.from_iterable(
+    map(record_files.read_frames, record_set.present_files(split_name))
   )
-  for index, (_, _, payload) in enumerate(payloads):
+  sound = (frame for frame in frames if frame.payload is not None)
+  for index, frame in enumerate(sound):
     with contextlib.suppress(ValueError):
-      yield index, record_set.stored_image(payload)
+      yield index, record_set.stored_image(frame.payload)
 
 
 def _names(record_set, split_name, image):

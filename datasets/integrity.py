@@ -179,10 +179,11 @@ def report(record_set: record_sets.RecordSet, findings: Findings) -> str:
   for split_name, paths in record_set.files.items():
     num_records = sum(findings.num_records[path] for path in paths)
     lines.append(f'{split_name}: {num_records:,} good records in {len(paths)} files.')
-  num_files = len({problem.path for problem in findings.problems})
+  num_bad_files = len({problem.path for problem in findings.problems})
   if findings.problems:
     lines.append(
-      f'{len(findings.problems):,} problems in {num_files} files of {record_set.dataset_dir}.'
+      f'Problems: {len(findings.problems):,}, in {num_bad_files} of {len(findings.num_records)}'
+      f' files of {record_set.dataset_dir}.'
       ' --repair --output_dir=DIRECTORY writes a copy with the good records.'
     )
   else:

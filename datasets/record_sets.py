@@ -3,7 +3,6 @@
 import contextlib
 import io
 import os
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +12,6 @@ from datasets import (
   dataset_factory,
   dataset_info,
   image_folder,
-  record_files,
   records,
   verification,
 )
@@ -46,6 +44,11 @@ class RecordSet(NamedTuple):
   datasets: dict[str, slim.dataset.Dataset]  # By the split's name.
   files: dict[str, list[str]]  # Sorted paths by split, of those that should be there as well.
   layout: records.RecordSettings
+
+  def present_files(self, split_name: str) -> list[str]:
+    """Returns the paths of a split's files that can be read."""
+    paths = self.files[split_name]
+    return [path for path in paths if tf.io.gfile.exists(path) and not tf.io.gfile.isdir(path)]
 
   def class_name(self, split_name: str, label: int) -> str:
     """Returns the name of a class, or its number where it has none."""
@@ -159,10 +162,3 @@ def ending(data: bytes) -> str:
       return _ENDINGS.get(image.format, image.format.lower())
   except Exception:  # Pillow raises whatever its parsers run into.
     return 'bin'
-
-
-def sound_payloads(path: str) -> Iterator[tuple[int, int, bytes]]:
-  """Yields the number, the offset and the payload of each record of a file that is as written."""
-  for number, frame in enumerate(record_files.read_frames(path)):
-    if frame.payload is not None:
-      yield number, frame.offset, frame.payload

@@ -81,25 +81,24 @@ def _copy_split(record_set, split_name, folder, problems, bar):
   class_counts = np.zeros(num_classes, int)
   written = []
   with integrity.Checker(record_set.datasets[split_name]) as checker:
-    for path in record_set.files[split_name]:
-      copy = os.path.join(folder, os.path.basename(path))
+    for path in record_set.present_files(split_name):
+      name = os.path.basename(path)
+      copy = os.path.join(folder, name)
       num_records = 0
-      if os.path.isfile(path):
-        with tf.io.TFRecordWriter(copy) as writer:
-          for record in checker.check(path):
-            if record.complaint:
-              problems.append(integrity.Problem(path, record.number, record.complaint))
-            if record.payload is not None:
-              writer.write(record.payload)
-              num_records += 1
-              if num_classes:
-                class_counts[list(record_set.stored_image(record.payload).labels)] += 1
-        user_files.flush_to_disk(copy)
-        if num_records:
-          name = os.path.basename(copy)
-          written.append(dataset_info.Shard(name, num_records, os.path.getsize(copy)))
-        else:
-          os.unlink(copy)
+      with tf.io.TFRecordWriter(copy) as writer:
+        for record in checker.check(path):
+          if record.complaint:
+            problems.append(integrity.Problem(path, record.number, record.complaint))
+          if record.payload is not None:
+            writer.write(record.payload)
+            num_records += 1
+            if num_classes:
+              class_counts[list(record_set.stored_image(record.payload).labels)] += 1
+      user_files.flush_to_disk(copy)
+      if num_records:
+        written.append(dataset_info.Shard(name, num_records, os.path.getsize(copy)))
+      else:
+        os.unlink(copy)
       bar.update()
   return dataset_info.Split(tuple(written), tuple(class_counts.tolist()))
 

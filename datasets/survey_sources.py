@@ -57,8 +57,8 @@ def list_folder(image_dir: str) -> list[Entry]:
 
 def read_records(record_set: record_sets.RecordSet) -> Iterator[Entry]:
   """Yields the images of a RecordSet, the damaged ones too."""
-  for split_name, paths in record_set.files.items():
-    for path in filter(os.path.isfile, paths):
+  for split_name in record_set.files:
+    for path in record_set.present_files(split_name):
       file_name = os.path.basename(path)
       for number, frame in enumerate(record_files.read_frames(path)):
         classes = ()

@@ -95,7 +95,7 @@ def test_damage_is_told(records, tmp_path, caplog):
   with caplog.at_level('INFO', 'slimtrain'):
     assert not inspect(dataset_dir=str(records), verify=True)
   assert f'of {shard} is damaged: its bytes do not match their checksum.' in caplog.text
-  assert '2 problems in 1 files' in caplog.text
+  assert 'Problems: 2, in 1 of 4 files' in caplog.text
   inspect(dataset_dir=str(records), repair=True, output_dir=str(tmp_path / 'clean'))
   assert inspect(dataset_dir=str(tmp_path / 'clean'), verify=True)
 
