@@ -192,21 +192,17 @@ def _read_frame(data, offset):
   payload = data[begin:end]
   if _has_crc(data, payload, end):
     return Frame(offset, payload), end + _CRC.size
-  following = end + _CRC.size
-  if following < len(data) and _length_at(data, following) is not None:
-    return Frame(offset, None, 'is damaged: its bytes do not match their checksum.'), following
   # Bytes may be missing, or too many: the next record is anywhere.
-  found = _find_header(data, offset + 1)
-  if found is not None:
-    complaint = f'is damaged: it should have {length} bytes, but the next begins after'
-    return Frame(offset, None, f'{complaint} {found - begin}.'), found
-  if following == len(data):
-    return Frame(offset, None, 'is damaged: its bytes do not match their checksum.'), following
-  if following > len(data):
-    return Frame(offset, None, _cut(data, offset)), len(data)
-  return Frame(offset, None, f'is damaged, and so are the {len(data) - end} bytes after it.'), len(
-    data
-  )
+  following = _find_header(data, offset + 1)
+  if following is None:
+    following = len(data)
+  if end + _CRC.size > len(data) == following:
+    return Frame(offset, None, _cut(data, offset)), following
+  complaint = 'is damaged: its bytes do not match their checksum.'
+  if following != end + _CRC.size:
+    num_bytes = following - begin - _CRC.size
+    complaint = f'is damaged: it should have {length} bytes, but has {num_bytes}.'
+  return Frame(offset, None, complaint), following
 
 
 def _read_without_length(data, offset):

@@ -203,3 +203,16 @@ def test_a_damaged_compressed_file(tmp_path):
   change(path, path.stat().st_size // 2, 16)
   *_, last = frames_of(path)
   assert last.payload is None
+
+
+def test_a_record_between_the_damaged_ones(tmp_path):
+  """Bytes lost before it and as many added: the stated length leads past it."""
+  random = np.random.RandomState(0)
+  contents = [random.bytes(num_bytes) for num_bytes in (500, 500, 100, 500, 500)]
+  path = write(tmp_path / 'file', contents)
+  data = path.read_bytes()
+  begins = offsets(contents)
+  shift = begins[3] - begins[2]
+  path.write_bytes(data[: begins[2] - shift] + data[begins[2] :])
+  frames = frames_of(path)
+  assert [frame.payload for frame in frames] == [contents[0], None, *contents[2:]]
