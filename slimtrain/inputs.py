@@ -42,6 +42,9 @@ class DataSettings(settings_lib.Settings):
     ' positions or sizes in the image, choose one that neither crops nor flips.',
     choices=lambda: preprocessing_factory.known_names(),
   )
+  preprocessing: preprocessing_factory.PreprocessingSettings = settings_lib.group(
+    preprocessing_factory.PreprocessingSettings
+  )
   use_grayscale: bool = settings_lib.setting(False, 'Whether images are made gray, 1 channel.')
   num_readers: int = settings_lib.setting(4, 'Files read at the same time.', lower=1)
   num_preprocessing_threads: int = settings_lib.setting(
@@ -163,7 +166,11 @@ def make_training_batches(data, settings, model_name, image_size, seed=None, num
     and decoder.varies_in_size
     and not is_decoded
   )
-  more = {'crop_image': False} if cuts_early else {}
+  more = preprocessing_factory.arguments(
+    preprocessing, settings.preprocessing, settings.dataset_dir
+  )
+  if cuts_early:
+    more['crop_image'] = False
 
   def choose_window(image_shape, window_seed):
     with randomness.seeded(window_seed):
@@ -217,7 +224,11 @@ def make_evaluation_batches(data, settings, model_name, image_size):
   The arguments are those of `make_training_batches`.
   """
   preprocess = preprocessing_factory.get_preprocessing(
-    settings.preprocessing_name or model_name, False, settings.use_grayscale
+    settings.preprocessing_name or model_name,
+    False,
+    settings.use_grayscale,
+    settings.preprocessing,
+    settings.dataset_dir,
   )
 
   @tf.autograph.experimental.do_not_convert
