@@ -137,6 +137,26 @@ def test_a_survey_shows_what_is_wrong(images, tmp_path):
     assert bad > sound + 500, color
 
 
+@pytest.mark.parametrize('has_wrong_one', [False, True])
+def test_odd_images_are_framed_where_they_stand_out(tmp_path, has_wrong_one):
+  """Noise is as much like any class; a red image among green ones is not."""
+  rng = np.random.RandomState(0)
+  for number in range(72):
+    pixels = rng.randint(0, 256, (16, 16, 3), np.uint8)
+    if number % 12 < 2 and has_wrong_one:
+      pixels[..., number % 12] = 250
+    path = tmp_path / 'images' / f'class {number % 12:02d}' / f'{number}.png'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+  if has_wrong_one:
+    (tmp_path / 'images' / 'class 00' / '60.png').rename(
+      tmp_path / 'images' / 'class 01' / 'wrong.png'
+    )
+  inspect(image_dir=str(tmp_path / 'images'), survey=True, output_dir=str(tmp_path / 'out'))
+  framed = count_color(tmp_path / 'out' / 'survey.png', survey_page._ODD)
+  assert (framed > 300) == has_wrong_one
+
+
 @pytest.mark.parametrize(
   'names',
   [['0.png', '1.png'], [f'{number:03d}/0.png' for number in range(60)], ['a/0.png']],
