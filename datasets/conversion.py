@@ -1,9 +1,17 @@
 """Converting what a user asks for: a dataset known by name, or a folder of images."""
 
+import csv
 import dataclasses
 import os
 
-from datasets import dataset_factory, dataset_info, image_folder
+from datasets import (
+  dataset_factory,
+  dataset_info,
+  image_files,
+  image_folder,
+  image_sources,
+  shards,
+)
 from slimcompat import errors
 
 _NO_WAKE_WORDS = 'It belongs to visualwakewords, which is not converted here; leave the flag out.'
@@ -26,16 +34,55 @@ class ConversionSettings:
   )
   image_dir: str | None = dataclasses.field(
     default=None,
-    metadata={'help': 'A folder of images to convert, with a sub-folder per class.'},
+    metadata={
+      'help': 'A folder of images to convert, with a sub-folder per class; or with the sub-folders'
+      ' train, validation and perhaps test that have one per class.'
+    },
+  )
+  image_list: str | None = dataclasses.field(
+    default=None,
+    metadata={
+      'help': 'A CSV or JSONL file that lists images to convert: path,label or path,label1;label2'
+      ' or path,number[,number...] in a row, the paths relative to it. A header that begins with'
+      ' path may name a column split.'
+    },
+  )
+  task_type: str | None = dataclasses.field(
+    default=None,
+    metadata={
+      'help': 'What --image_list tells of an image: its class, the classes that apply, or numbers.'
+      ' Unset: single_label.',
+      'choices': dataset_info.TASKS,
+    },
   )
   validation_fraction: float = dataclasses.field(
-    default=image_folder.DEFAULT_VALIDATION_FRACTION,
+    default=image_sources.DEFAULT_VALIDATION_FRACTION,
     metadata={
-      'help': 'The part of the images in --image_dir that goes to the split validation.',
+      'help': 'The part of the images that goes to the split validation, of each class alike, where'
+      ' they are not divided already.',
       'above': 0,
       'below': 1,
     },
   )
+  seed: int = dataclasses.field(
+    default=0, metadata={'help': 'Of the division and the order of the images.', 'lower': 0}
+  )
+  num_shards: int = dataclasses.field(
+    default=shards.DEFAULT_NUM_SHARDS,
+    metadata={'help': 'Files that a split is spread over.', 'lower': 1},
+  )
+  num_workers: int | None = dataclasses.field(
+    default=None,
+    metadata={'help': 'Images loaded at the same time. Unset: as many as cores.', 'lower': 1},
+  )
+  resume: bool = dataclasses.field(
+    default=False,
+    metadata={
+      'help': 'Whether to go on with a conversion that was interrupted, keeping the files that it'
+      ' has finished. Otherwise it begins anew.'
+    },
+  )
+  images: image_files.ImageSettings = dataclasses.field(default_factory=image_files.ImageSettings)
   small_object_area_threshold: float = dataclasses.field(
     default=0.005,
     metadata={
@@ -66,23 +113,42 @@ def convert(settings: ConversionSettings) -> dataset_info.DatasetInfo:
       'Converting needs --dataset_dir, the directory to write the records to.'
     )
   name = settings.dataset_name
-  if settings.image_dir:
-    return image_folder.convert(
-      settings.image_dir,
+  if settings.image_dir and settings.image_list:
+    raise errors.InputError('--image_dir and --image_list exclude each other. Leave one out.')
+  if settings.task_type not in (None, dataset_info.TASKS[0]) and not settings.image_list:
+    raise errors.InputError(
+      f'--task_type={settings.task_type} needs --image_list: a folder tells one class per image.'
+    )
+  if settings.image_dir or settings.image_list:
+    name = _name_in_files(name)
+    return image_folder.convert_source(
+      _read_source(settings),
       settings.dataset_dir,
-      _name_in_files(name),
-      settings.validation_fraction,
+      name,
+      settings.num_shards,
+      settings.images,
+      settings.num_workers,
+      settings.resume,
     )
   if not name:
     convertible = [row.name for row in dataset_factory.DATASETS.values() if row.convert]
     raise errors.InputError(
-      'Nothing to convert: give --image_dir, a folder of images, or'
+      'Nothing to convert: give --image_dir, a folder of images, --image_list, or'
       f' --dataset_name={"|".join(convertible)}.'
     )
   row = dataset_factory.DATASETS[name]
   if row.convert is None:
     raise errors.InputError(f'{name} is not converted without --image_dir. {row.how_to_get}')
   return row.convert(settings.dataset_dir)
+
+
+def _read_source(settings):
+  division = (settings.validation_fraction, settings.seed)
+  if settings.image_list:
+    task = settings.task_type or dataset_info.TASKS[0]
+    return image_sources.read_list(settings.image_list, task, *division)
+  image_folder.check_apart(settings.image_dir, settings.dataset_dir)
+  return image_sources.read_folder(settings.image_dir, *division)
 
 
 def _name_in_files(dataset_name):
@@ -105,11 +171,19 @@ def report(info: dataset_info.DatasetInfo, settings: ConversionSettings) -> str:
     f'{split.num_examples:,} images for {split_name} in {len(split.shards)} files'
     for split_name, split in info.splits.items()
   ]
+  noun = 'numbers' if info.task == 'regression' else 'classes'
   sentences = [
-    f'{settings.dataset_dir} holds {info.name}: {", ".join(parts)}, of {info.num_classes} classes'
+    f'{settings.dataset_dir} holds {info.name}: {", ".join(parts)}, of {info.num_classes} {noun}'
     f' ({_listing(info.class_names)}).'
   ]
-  ignored = image_folder.list_ignored(settings.image_dir) if settings.image_dir else []
+  rejects = _read_rejects(settings.dataset_dir)
+  if rejects:
+    name, reason = rejects[0]
+    path = os.path.join(settings.dataset_dir, shards.REJECTS_FILE)
+    sentences.append(
+      f'{len(rejects):,} files could not be used and are listed in {path}, first {name}: {reason}.'
+    )
+  ignored = image_sources.list_ignored(settings.image_dir) if settings.image_dir else []
   if ignored:
     names = [os.path.relpath(path, settings.image_dir) for path in ignored]
     sentences.append(f'Left out, not being images of a class: {_listing(names)}.')
@@ -118,6 +192,15 @@ def report(info: dataset_info.DatasetInfo, settings: ConversionSettings) -> str:
     f' --dataset_dir={settings.dataset_dir}.'
   )
   return ' '.join(sentences)
+
+
+def _read_rejects(dataset_dir):
+  """Returns the (name, reason) of each image that was left out."""
+  path = os.path.join(dataset_dir, shards.REJECTS_FILE)
+  if not os.path.exists(path):
+    return []
+  with open(path, encoding='utf-8', newline='') as file:
+    return list(csv.reader(file))[1:]
 
 
 def _listing(names, at_most=5):

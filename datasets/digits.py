@@ -37,7 +37,7 @@ def convert(dataset_dir: str) -> dataset_info.DatasetInfo:
     NAME,
     class_names=[str(digit) for digit in range(10)],
     splits={
-      split_name: shards.Examples(len(rows), map(_make_example, rows))
+      split_name: shards.listed([_make_example(row) for row in rows])
       for split_name, rows in (('train', table[:NUM_TRAIN]), ('test', table[NUM_TRAIN:]))
     },
   )

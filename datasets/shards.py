@@ -1,8 +1,13 @@
 """Writing a dataset as sharded TFRecords that never look finished before they are."""
 
+import contextlib
+import csv
+import io
+import json
 import os
+import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,24 +18,44 @@ from slimcompat import errors, tf
 # Folders that an interrupted conversion leaves behind start with this.
 UNFINISHED_PREFIX = '.unfinished-'
 DEFAULT_NUM_SHARDS = 5
+REJECTS_FILE = 'rejects.csv'
+# What a conversion that can be resumed is kept in, and the file there that says of what it is.
+_RESUMABLE = f'{UNFINISHED_PREFIX}conversion'
+_PLAN_FILE = 'plan.json'
+_RESULT_ENDING = '.json'
 
 
 class EncodedExample(NamedTuple):
   """One image on its way into a record."""
 
-  data: bytes  # The encoded image.
-  image_format: str  # 'jpeg' or 'png'.
+  data: bytes  # The encoded image, or bare pixels.
+  image_format: str  # 'jpeg', 'png' or 'raw'.
   height: int
   width: int
   channels: int  # 1 or 3.
   label: int | tuple[int, ...] | tuple[float, ...]  # As the dataset's task has it.
+  # What the record holds besides, by key.
+  more: Mapping[str, tf.train.Feature] = {}
+
+
+class Reject(NamedTuple):
+  """An image that is left out."""
+
+  name: str
+  reason: str
 
 
 class Examples(NamedTuple):
   """The examples of a split, in the order they are written."""
 
-  num_examples: int
-  examples: Iterable[EncodedExample]
+  num_examples: int  # With those that turn out to be rejects.
+  # load(first, end) -> those from `first` up to `end`, each an EncodedExample or a Reject.
+  load: Callable[[int, int], Iterable[EncodedExample | Reject]]
+
+
+def listed(examples: Sequence[EncodedExample | Reject]) -> Examples:
+  """Returns the Examples of a sequence."""
+  return Examples(len(examples), lambda first, end: examples[first:end])
 
 
 def file_names(name: str, split_name: str, num_examples: int, num_shards: int) -> list[str]:
@@ -48,8 +73,11 @@ def write(
   splits: Mapping[str, Examples],
   num_shards: int = DEFAULT_NUM_SHARDS,
   task: str = 'single_label',
+  channels: int | None = None,
+  plan: str | None = None,
+  name_files: Callable[[str, str, int, int], list[str]] = file_names,
 ) -> dataset_info.DatasetInfo:
-  """Writes shards, labels.txt and, last, dataset_info.json into `dataset_dir`.
+  """Writes shards, labels.txt, rejects.csv and, last, dataset_info.json into `dataset_dir`.
 
   The shards grow in a hidden folder there, and move to their places when all are complete.
 
@@ -58,38 +86,51 @@ def write(
     name: what the file names start with.
     class_names: the names by label.
     splits: what to write, by the split's name.
-    num_shards: how many files a split is spread over.
+    num_shards: how many files a split is spread over; those whose examples are all rejects are
+      left out.
     task: one of dataset_info.TASKS.
+    channels: as which the images are meant to be decoded; None is 1 when all are gray, else 3.
+    plan: when given, all that the records depend on. What is written is then kept when it is
+      interrupted, and another call of the same plan goes on from the shards that are whole.
+    name_files: names the shards, as `file_names` does.
 
   Raises:
-    InputError: when the directory cannot be written to, or the disk is full.
+    InputError: when all examples of a split are rejects, the directory cannot be written to, or the
+      disk is full.
   """
   try:
     os.makedirs(dataset_dir, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=dataset_dir, prefix=UNFINISHED_PREFIX) as unfinished:
-      writer = _Writer(unfinished, len(class_names), task)
-      written = {
-        split_name: writer.write_split(
-          file_names(name, split_name, examples.num_examples, num_shards), examples
+    with _unfinished_folder(dataset_dir, plan) as unfinished:
+      results = {
+        split_name: _write_split(
+          dataset_dir,
+          unfinished,
+          name_files(name, split_name, examples.num_examples, num_shards),
+          examples,
+          task,
+          0 if task == 'regression' else len(class_names),
         )
         for split_name, examples in splits.items()
       }
-      for split in written.values():
-        for shard in split.shards:
-          os.replace(
-            os.path.join(unfinished, shard.file_name), os.path.join(dataset_dir, shard.file_name)
-          )
-    dataset_utils.write_label_file(dict(enumerate(class_names)), dataset_dir)
-    info = dataset_info.DatasetInfo(
-      name=name,
-      class_names=tuple(class_names),
-      channels=max(writer.channels),
-      image_formats=tuple(sorted(writer.image_formats)),
-      keys=tuple(sorted(writer.keys)),
-      splits=written,
-      task=task,
-    )
-    dataset_info.write(info, dataset_dir)
+      all_results = [result for of_split in results.values() for result in of_split]
+      _check_not_empty(results)
+      for result in all_results:
+        path = os.path.join(unfinished, result.file_name)
+        # One moved already, before an interruption, is in its place.
+        if result.num_records and os.path.exists(path):
+          os.replace(path, os.path.join(dataset_dir, result.file_name))
+      dataset_utils.write_label_file(dict(enumerate(class_names)), dataset_dir)
+      _write_rejects(dataset_dir, [reject for result in all_results for reject in result.rejects])
+      info = dataset_info.DatasetInfo(
+        name=name,
+        class_names=tuple(class_names),
+        channels=channels or max(result.channels for result in all_results),
+        image_formats=tuple(sorted({f for result in all_results for f in result.image_formats})),
+        keys=tuple(sorted({key for result in all_results for key in result.keys})),
+        splits={split_name: _as_split(of_split) for split_name, of_split in results.items()},
+        task=task,
+      )
+      dataset_info.write(info, dataset_dir)
   except (OSError, tf.errors.OpError) as error:
     raise errors.InputError(
       f'Cannot write the dataset to {dataset_dir}: {getattr(error, "strerror", "") or error}.'
@@ -98,38 +139,117 @@ def write(
   return info
 
 
-class _Writer:
-  """Writes shards and remembers what was in them."""
+def remove_unfinished(dataset_dir: str, but_resumable: bool = False):
+  """Removes what interrupted conversions left in the directory."""
+  for name in os.listdir(dataset_dir):
+    if name.startswith(UNFINISHED_PREFIX) and not (but_resumable and name == _RESUMABLE):
+      shutil.rmtree(os.path.join(dataset_dir, name), ignore_errors=True)
 
-  def __init__(self, folder, num_classes, task):
-    self._folder = folder
-    self._num_classes = num_classes
-    self._task = task
-    self.channels = set()
-    self.image_formats = set()
-    self.keys = set()
 
-  def write_split(self, names, examples):
-    class_counts = np.zeros(0 if self._task == 'regression' else self._num_classes, int)
-    remaining = iter(examples.examples)
-    shards = []
-    for index, name in enumerate(names):
-      # Whole numbers, so that the shards' sizes differ by one at most and add up.
-      first, end = (examples.num_examples * i // len(names) for i in (index, index + 1))
-      path = os.path.join(self._folder, name)
-      with tf.io.TFRecordWriter(path) as file:
-        for _ in range(first, end):
-          example = next(remaining)
-          record = _make_record(example, self._task)
-          file.write(record.SerializeToString())
-          if self._task != 'regression':
-            class_counts[np.array(example.label, int)] += 1
-          self.channels.add(example.channels)
-          self.image_formats.add(example.image_format)
-          self.keys.update(record.features.feature)
-      user_files.flush_to_disk(path)
-      shards.append(dataset_info.Shard(name, end - first, os.path.getsize(path)))
-    return dataset_info.Split(tuple(shards), tuple(class_counts.tolist()))
+def read_plan(dataset_dir: str) -> str | None:
+  """Returns the plan of the conversion that was interrupted in the directory, if there is one."""
+  try:
+    with open(os.path.join(dataset_dir, _RESUMABLE, _PLAN_FILE), encoding='utf-8') as file:
+      return file.read()
+  except OSError:
+    return None
+
+
+def _unfinished_folder(dataset_dir, plan):
+  """Returns a context of the folder to write to; it is removed at the end.
+
+  With a plan, only when there is no error.
+  """
+  if plan is None:
+    return tempfile.TemporaryDirectory(dir=dataset_dir, prefix=UNFINISHED_PREFIX)
+  return _resumable_folder(os.path.join(dataset_dir, _RESUMABLE), plan)
+
+
+@contextlib.contextmanager
+def _resumable_folder(folder, plan) -> Iterator[str]:
+  os.makedirs(folder, exist_ok=True)
+  user_files.write_atomically(os.path.join(folder, _PLAN_FILE), plan)
+  try:
+    yield folder
+  except errors.InputError:
+    shutil.rmtree(folder)  # Of no use for another try.
+    raise
+  shutil.rmtree(folder)
+
+
+class _Result(NamedTuple):
+  """What was written into a shard."""
+
+  file_name: str
+  num_records: int
+  num_bytes: int
+  class_counts: list[int]
+  channels: int
+  image_formats: list[str]
+  keys: list[str]
+  rejects: list[Reject]
+
+
+def _write_split(dataset_dir, folder, names, examples, task, num_classes):
+  """Returns the _Results of the shards of a split, having written those that were not yet."""
+  results = []
+  for index, name in enumerate(names):
+    # Whole numbers, so that the shards' sizes differ by one at most and add up.
+    first, end = (examples.num_examples * i // len(names) for i in (index, index + 1))
+    result = _read_result(dataset_dir, folder, name)
+    if result is None:
+      result = _write_shard(folder, name, examples.load(first, end), task, num_classes)
+    results.append(result)
+  return results
+
+
+def _read_result(dataset_dir, folder, name):
+  """Returns the _Result of a shard that is whole, None of others."""
+  try:
+    with open(os.path.join(folder, name + _RESULT_ENDING), encoding='utf-8') as file:
+      result = _Result(**json.load(file))
+  except (OSError, ValueError, TypeError):
+    return None
+  places = [os.path.join(place, name) for place in (folder, dataset_dir)]
+  sizes = [os.path.getsize(path) for path in places if os.path.exists(path)]
+  is_whole = sizes[:1] == [result.num_bytes] or not result.num_records
+  return (
+    result._replace(rejects=[Reject(*reject) for reject in result.rejects]) if is_whole else None
+  )
+
+
+def _write_shard(folder, name, examples, task, num_classes):
+  """Writes a shard and, last, the file that tells what is in it, a _Result."""
+  class_counts = np.zeros(num_classes, int)
+  channels, image_formats, keys, rejects = 1, set(), set(), []
+  path = os.path.join(folder, name)
+  num_records = 0
+  with tf.io.TFRecordWriter(path) as file:
+    for example in examples:
+      if isinstance(example, Reject):
+        rejects.append(example)
+        continue
+      record = _make_record(example, task)
+      file.write(record.SerializeToString(deterministic=True))
+      num_records += 1
+      if num_classes:
+        class_counts[np.array(example.label, int)] += 1
+      channels = max(channels, example.channels)
+      image_formats.add(example.image_format)
+      keys.update(record.features.feature)
+  user_files.flush_to_disk(path)
+  result = _Result(
+    name,
+    num_records,
+    os.path.getsize(path),
+    class_counts.tolist(),
+    channels,
+    sorted(image_formats),
+    sorted(keys),
+    rejects,
+  )
+  user_files.write_atomically(path + _RESULT_ENDING, json.dumps(result._asdict()))
+  return result
 
 
 def _make_record(example, task):
@@ -142,8 +262,48 @@ def _make_record(example, task):
     example.width,
     class_id=() if is_regression else example.label,
   )
+  features = record.features.feature
   if is_regression:
-    del record.features.feature[records.LABEL_KEY]
-    targets = dataset_utils.float_feature(example.label)
-    record.features.feature[records.TARGETS_KEY].CopyFrom(targets)
+    del features[records.LABEL_KEY]
+    features[records.TARGETS_KEY].CopyFrom(dataset_utils.float_feature(example.label))
+  if example.image_format == records.RAW_FORMAT:
+    shape = (example.height, example.width, example.channels)
+    features[records.SHAPE_KEY].CopyFrom(dataset_utils.int64_feature(shape))
+  for key, feature in example.more.items():
+    features[key].CopyFrom(feature)
   return record
+
+
+def _check_not_empty(results):
+  for split_name, of_split in results.items():
+    if not any(result.num_records for result in of_split):
+      first = of_split[0].rejects[0]
+      raise errors.InputError(
+        f'None of the images for {split_name} can be used; the first is {first.name}:'
+        f' {first.reason}. Nothing was written.'
+      )
+
+
+def _as_split(results):
+  counts = np.sum([result.class_counts for result in results], axis=0, dtype=int)
+  return dataset_info.Split(
+    tuple(
+      dataset_info.Shard(result.file_name, result.num_records, result.num_bytes)
+      for result in results
+      if result.num_records
+    ),
+    tuple(counts.tolist()),
+  )
+
+
+def _write_rejects(dataset_dir, rejects):
+  path = os.path.join(dataset_dir, REJECTS_FILE)
+  if not rejects:
+    with contextlib.suppress(FileNotFoundError):
+      os.unlink(path)
+    return
+  text = io.StringIO()
+  writer = csv.writer(text, lineterminator='\n')
+  writer.writerow(('image', 'reason'))
+  writer.writerows(rejects)
+  user_files.write_atomically(path, text.getvalue())

@@ -5,11 +5,8 @@ import os
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from datasets import image_folder, record_files, record_sets
+from datasets import dataset_info, image_sources, record_files, record_sets
 from slimcompat import errors
-
-# Folders of these names hold the parts of an image set, not classes.
-_SPLIT_NAMES = {'train', 'training', 'val', 'valid', 'validation', 'eval', 'test', 'testing'}
 
 
 class Entry(NamedTuple):
@@ -38,20 +35,38 @@ def list_folder(image_dir: str) -> list[Entry]:
     names += [
       os.path.relpath(os.path.join(folder, name), image_dir)
       for name in sorted(files)
-      if not name.startswith('.') and name.lower().endswith(image_folder.EXTENSIONS)
+      if not name.startswith('.') and name.lower().endswith(image_sources.EXTENSIONS)
     ]
   if not names:
     raise errors.InputError(
       f'{image_dir} has no images, which are files that end in'
-      f' {", ".join(image_folder.EXTENSIONS)}.'
+      f' {", ".join(image_sources.EXTENSIONS)}.'
     )
   folders = [name.split(os.sep)[:-1] for name in names]
-  has_splits = all(parts and parts[0].lower() in _SPLIT_NAMES for parts in folders)
+  has_splits = all(parts and parts[0].lower() in image_sources.SPLIT_NAMES for parts in folders)
   entries = []
   for name, parts in zip(names, folders, strict=True):
-    split = parts.pop(0) if has_splits else ''
+    split = image_sources.SPLIT_NAMES[parts.pop(0).lower()] if has_splits else ''
     read = functools.partial(_read_file, os.path.join(image_dir, name))
     entries.append(Entry(name, split, tuple(parts[:1]), read, makes_upright=True))
+  return entries
+
+
+def read_list(image_list: str, task: str | None = None) -> list[Entry]:
+  """Returns the images that a CSV or JSONL file lists, divided as converting it does by default.
+
+  Raises:
+    InputError: when there is no such list, or it is at fault.
+  """
+  source = image_sources.read_list(image_list, task or dataset_info.TASKS[0])
+  entries = []
+  for split, files in source.splits.items():
+    for file in files:
+      labels = file.label if isinstance(file.label, tuple) else (file.label,)
+      has_classes = source.task != 'regression'
+      classes = tuple(source.class_names[label] for label in labels) if has_classes else ()
+      read = functools.partial(_read_file, file.path)
+      entries.append(Entry(file.name, split, classes, read, makes_upright=True))
   return entries
 
 

@@ -5,8 +5,9 @@ import os
 import re
 from typing import NamedTuple
 
-from slimcompat import batch_normalization, errors, slim, tables, tf
+from slimcompat import batch_normalization, errors, slim, tf
 from slimtrain import settings as settings_lib
+from slimtrain import unfreezing, variable_scopes, variants
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +22,14 @@ class FineTuningSettings(settings_lib.Settings):
   checkpoint_exclude_scopes: str | None = settings_lib.setting(
     None, 'Scopes, separated by commas, of variables that are not restored.'
   )
+  checkpoint_include_scopes: str | None = settings_lib.setting(
+    None, 'Scopes, separated by commas, of the only variables that are restored. Unset: all.'
+  )
+  checkpoint_name_map: str | None = settings_lib.setting(
+    None,
+    'How names in the checkpoint begin, and how they begin here, such as'
+    ' old_scope=new_scope,encoder/=InceptionV3/. Either may be empty.',
+  )
   trainable_scopes: str | None = settings_lib.setting(
     None, 'Scopes, separated by commas, of the variables to train. Unset: all.'
   )
@@ -29,17 +38,40 @@ class FineTuningSettings(settings_lib.Settings):
     'Whether batch norm normalizes by its moving statistics, as in evaluation, and keeps them as'
     ' they are: outside of --trainable_scopes, or everywhere when all is trained.',
   )
+  unfreeze_at_step: int | None = settings_lib.setting(
+    None,
+    'Up to this step only --trainable_scopes train, then those of --unfreeze_scopes as well.',
+    lower=1,
+  )
+  unfreeze_scopes: str | None = settings_lib.setting(
+    None, 'Scopes, separated by commas, of what trains after --unfreeze_at_step. Unset: all.'
+  )
   ignore_missing_vars: bool = settings_lib.setting(
     False, 'Whether variables that the checkpoint lacks keep their initial values.'
   )
 
   def __post_init__(self):
     super().__post_init__()
-    for name in ('checkpoint_exclude_scopes', 'ignore_missing_vars'):
+    parse_name_map(self.checkpoint_name_map)
+    for name in (
+      'checkpoint_exclude_scopes',
+      'checkpoint_include_scopes',
+      'checkpoint_name_map',
+      'ignore_missing_vars',
+    ):
       if getattr(self, name) and not self.checkpoint_path:
         raise errors.InputError(
           f'--{name} is set, but there is no --checkpoint_path to restore from; give one, or'
           f' leave --{name} out.'
+        )
+    for name, needed in (
+      ('unfreeze_at_step', 'trainable_scopes'),
+      ('unfreeze_scopes', 'unfreeze_at_step'),
+    ):
+      if getattr(self, name) and not getattr(self, needed):
+        raise errors.InputError(
+          f'--{name}={getattr(self, name)} needs --{needed}, as all trains from the first step on'
+          ' without it; set both or neither.'
         )
 
 
@@ -48,10 +80,11 @@ class RestorePlan(NamedTuple):
 
   checkpoint: str
   restored: dict  # {name in the checkpoint: variable}
-  excluded: list  # Variables in one of the excluded scopes.
+  excluded: list  # Variables in one of the excluded scopes, or in none of the included ones.
   skipped_for_shape: list  # Variables of a classifier for other classes.
   missing: list  # Variables that the checkpoint lacks.
   unused: list  # Names in the checkpoint that the net lacks.
+  renamed: dict  # {name in the checkpoint: name here} of those restored under another name.
 
 
 def find(path):
@@ -103,16 +136,17 @@ def listed(directory):
 
 def saved_step(checkpoint):
   """Returns the global step that a checkpoint holds, 0 if it holds none."""
-  reader = _reader(checkpoint)
+  reader = open_reader(checkpoint)
   return int(reader.get_tensor('global_step')) if reader.has_tensor('global_step') else 0
 
 
 def saved_shapes(checkpoint):
   """Returns {variable name: shape as a list} of a checkpoint. Raises InputError if unreadable."""
-  return _reader(checkpoint).get_variable_to_shape_map()
+  return open_reader(checkpoint).get_variable_to_shape_map()
 
 
-def _reader(checkpoint):
+def open_reader(checkpoint):
+  """Returns the reader of a checkpoint's tensors. Raises InputError if there is none."""
   try:
     return tf.train.NewCheckpointReader(checkpoint)
   except (tf.errors.OpError, ValueError) as error:
@@ -121,7 +155,49 @@ def _reader(checkpoint):
     ) from error
 
 
-def plan_restore(checkpoint, variables, exclude_scopes=(), num_classes=None):
+def parse_name_map(text):
+  """Returns the {beginning in the checkpoint: beginning here} of `--checkpoint_name_map`.
+
+  Raises:
+    InputError: when a part of it is no pair.
+  """
+  pairs = {}
+  for part in settings_lib.split_names(text):
+    old, _, new = part.partition('=')
+    if part.count('=') != 1 or old == new or old in pairs:
+      raise errors.InputError(
+        f'--checkpoint_name_map={text}: {part!r} does not say how names change. Write old=new,'
+        ' such as encoder/=InceptionV3/, each old one once.'
+      )
+    pairs[old] = new
+  return pairs
+
+
+def _rename(saved, name_map, variables):
+  """Returns {name here: name in the checkpoint}, of the names `saved` there.
+
+  Raises:
+    InputError: when a pair of `name_map` matches nothing, or two names become the same.
+  """
+  variable_scopes.check('checkpoint_name_map', name_map, saved, 'in the checkpoint')
+  variable_scopes.check('checkpoint_name_map', name_map.values(), variables)
+  saved_names = {}
+  for name in saved:
+    # The longest beginning says more than a shorter one.
+    old = max((old for old in name_map if name.startswith(old)), key=len, default=None)
+    new_name = name if old is None else name_map[old] + name[len(old) :]
+    if new_name in saved_names:
+      raise errors.InputError(
+        f'--checkpoint_name_map makes {new_name} of both {saved_names[new_name]} and {name}. Write'
+        ' longer beginnings, which match one of them.'
+      )
+    saved_names[new_name] = name
+  return saved_names
+
+
+def plan_restore(
+  checkpoint, variables, exclude_scopes=(), num_classes=None, include_scopes=(), name_map=None
+):
   """Returns the RestorePlan for `variables`.
 
   Args:
@@ -130,24 +206,34 @@ def plan_restore(checkpoint, variables, exclude_scopes=(), num_classes=None):
     exclude_scopes: scopes whose variables keep their initial values.
     num_classes: an int: variables that differ from the checkpoint only in a last dimension of
       this size belong to the classifier, and are skipped. None: nothing may differ.
+    include_scopes: scopes outside which all variables keep their initial values; none for all.
+    name_map: {beginning of names in the checkpoint: beginning of those in `variables`}.
 
   Raises:
-    InputError: when a scope matches nothing, any other shape differs, or nothing matches.
+    InputError: when a scope or a beginning matches nothing, any other shape differs, or nothing
+      matches.
   """
   if not isinstance(variables, dict):
     variables = {variable.op.name: variable for variable in variables}
-  check_scopes('checkpoint_exclude_scopes', exclude_scopes, variables)
-  saved = saved_shapes(checkpoint)
-  plan = RestorePlan(checkpoint, {}, [], [], [], sorted(set(saved) - set(variables)))
+  variable_scopes.check('checkpoint_exclude_scopes', exclude_scopes, variables)
+  variable_scopes.check('checkpoint_include_scopes', include_scopes, variables)
+  saved_shapes_there = saved_shapes(checkpoint)
+  saved_names = _rename(saved_shapes_there, name_map or {}, variables)
+  saved = {name: saved_shapes_there[saved_name] for name, saved_name in saved_names.items()}
+  unused = sorted(saved_names[name] for name in set(saved) - set(variables))
+  plan = RestorePlan(checkpoint, {}, [], [], [], unused, {})
   differing = []
   for name, variable in variables.items():
     shape = variable.shape.as_list()
-    if name.startswith(tuple(exclude_scopes)):
+    is_included = not include_scopes or name.startswith(tuple(include_scopes))
+    if not is_included or name.startswith(tuple(exclude_scopes)):
       plan.excluded.append(variable)
     elif name not in saved:
       plan.missing.append(variable)
     elif saved[name] == shape:
-      plan.restored[name] = variable
+      plan.restored[saved_names[name]] = variable
+      if saved_names[name] != name:
+        plan.renamed[saved_names[name]] = name
     elif num_classes and shape[-1:] == [num_classes] and saved[name][:-1] == shape[:-1]:
       plan.skipped_for_shape.append(variable)
     else:
@@ -156,17 +242,28 @@ def plan_restore(checkpoint, variables, exclude_scopes=(), num_classes=None):
     name, shape, saved_shape = differing[0]
     raise errors.InputError(
       f'{checkpoint} is of another net, another width of it or another size of images: {name} is'
-      f' {saved_shape} there and {shape} here, and so {len(differing)} variables differ. Choose the'
-      ' --model_name and the image size that the checkpoint was made with.'
+      f' {saved_shape} there and {shape} here, and so {len(differing)} variables differ.'
+      f'{_describe_variant(saved)} Choose the --model_name and the image size that the checkpoint'
+      ' was made with.'
     )
   names = [variable.op.name for variable in variables.values()]
   if saved.keys().isdisjoint(own := [name for name in names if name != 'global_step']):
     raise errors.InputError(
       f'{checkpoint} is of another net: it has variables such as {_first(plan.unused)}, none of'
-      f' those here, such as {_first(own)}. Choose the --model_name that the'
-      ' checkpoint was made with.'
+      f' those here, such as {_first(own)}.{_describe_variant(saved)} Choose the --model_name that'
+      ' the checkpoint was made with, or say with --checkpoint_name_map how names changed.'
     )
   return plan
+
+
+def _describe_variant(saved):
+  """Returns a sentence on the net that `saved`, {name: shape}, looks like; '' if like none."""
+  found = variants.find(saved)
+  if found is None:
+    return ''
+  name, num_channels = found
+  gray = ' for gray images (--use_grayscale)' if num_channels == 1 else ''
+  return f' The checkpoint looks like {name}{gray}.'
 
 
 def plan_start(settings, num_classes):
@@ -178,6 +275,8 @@ def plan_start(settings, num_classes):
     slim.get_model_variables(),
     settings_lib.split_names(settings.checkpoint_exclude_scopes),
     num_classes,
+    settings_lib.split_names(settings.checkpoint_include_scopes),
+    parse_name_map(settings.checkpoint_name_map),
   )
   if plan.missing and not settings.ignore_missing_vars:
     raise errors.InputError(
@@ -191,17 +290,25 @@ def plan_start(settings, num_classes):
 def plan_resume(train_dir):
   """Returns the RestorePlan of all variables from the newest checkpoint in `train_dir`, or None.
 
+  It may lack what the optimizer keeps of variables that did not train; that starts fresh.
+
   Raises:
-    InputError: when that checkpoint lacks a variable, as after another optimizer.
+    InputError: when that checkpoint lacks another variable, as after another optimizer.
   """
   checkpoint = newest(train_dir)
   if checkpoint is None:
     return None
   plan = plan_restore(checkpoint, tf.global_variables())
-  if plan.missing:
+  saved = [*plan.restored, *plan.unused]
+  lacking = [
+    variable.op.name
+    for variable in plan.missing
+    if not unfreezing.is_fresh(variable.op.name, saved, plan.restored)
+  ]
+  if lacking:
     raise errors.InputError(
-      f'{checkpoint} cannot be continued: it lacks {len(plan.missing)} variables, such as'
-      f' {plan.missing[0].op.name}. Use the flags of the run that wrote it, or another --train_dir'
+      f'{checkpoint} cannot be continued: it lacks {len(lacking)} variables, such as'
+      f' {lacking[0]}. Use the flags of the run that wrote it, or another --train_dir'
       ' with this one as --checkpoint_path.'
     )
   return plan
@@ -218,6 +325,9 @@ def report(plan):
     ('unused', plan.unused),
   ):
     lines.append(f'  {len(names):5d} {kind}' + (f', first {names[0]}' if names else ''))
+  if plan.renamed:
+    old, new = next(iter(plan.renamed.items()))
+    lines.append(f'  {len(plan.renamed):5d} of those restored renamed, first {old} to {new}')
   return lines
 
 
@@ -240,20 +350,6 @@ def make_restore_fn(plan):
   return restore
 
 
-def variables_to_train(trainable_scopes):
-  """Returns the trainable variables in any of the comma-separated scopes; all for None.
-
-  Raises:
-    InputError: when a scope holds none.
-  """
-  scopes = settings_lib.split_names(trainable_scopes)
-  variables = tf.trainable_variables()
-  if not scopes:
-    return variables
-  check_scopes('trainable_scopes', scopes, [variable.op.name for variable in variables])
-  return [variable for variable in variables if variable.op.name.startswith(tuple(scopes))]
-
-
 def frozen_batch_norm(settings):
   """Returns the context to build a net in under FineTuningSettings `settings`."""
   trainable = tuple(settings_lib.split_names(settings.trainable_scopes))
@@ -265,18 +361,6 @@ def frozen_batch_norm(settings):
 def make_moving_averages(decay, global_step=None):
   """Returns slim's moving averages of model variables; with a step, early ones decay faster."""
   return tf.train.ExponentialMovingAverage(decay, global_step)
-
-
-def check_scopes(flag, scopes, names):
-  """Raises InputError when one of `scopes`, of `--flag`, begins none of the variables' `names`."""
-  for scope in scopes:
-    if not any(name.startswith(scope) for name in names):
-      # What a user may have meant: every scope down to the variables.
-      known = sorted({'/'.join(name.split('/')[:n]) for name in names for n in (1, 2, 3)})
-      guess = tables.unknown_name('scope', scope, known).split(' Known:')[0]
-      raise errors.InputError(
-        f'--{flag}: {guess} Scopes here begin with {", ".join(known[:5])}, ...'
-      )
 
 
 def _first(names):

@@ -3,8 +3,8 @@
 import dataclasses
 
 from slimcompat import errors, tf
-from slimtrain import checkpoints
 from slimtrain import settings as settings_lib
+from slimtrain import variable_scopes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +64,7 @@ def clip(settings, gradients):
   return list(zip(values, (variable for _, variable in given), strict=True))
 
 
-def apply(settings, gradients, make_optimizer, learning_rate, global_step):
+def apply(settings, gradients, make_optimizer, learning_rate, global_step, unfreezing=None):
   """Returns the op that updates the variables and counts the step.
 
   Args:
@@ -73,20 +73,27 @@ def apply(settings, gradients, make_optimizer, learning_rate, global_step):
     make_optimizer: a function of a learning rate that returns a tf.train.Optimizer.
     learning_rate: scalar.
     global_step: the counter.
+    unfreezing: the unfreezing.Unfreezing of variables that begin to train later, if any do.
 
   Raises:
     InputError: when no variable to train is in one of the scopes that have a factor.
   """
   factors = parse_multipliers(settings.learning_rate_multipliers)
   names = [variable.op.name for _, variable in gradients]
-  checkpoints.check_scopes('learning_rate_multipliers', factors, names)
+  variable_scopes.check('learning_rate_multipliers', factors, names)
+  later = {variable.op.name for variable in unfreezing.variables} if unfreezing else set()
   groups = {}
   for name, pair in zip(names, gradients, strict=True):
     factor = next((factors[scope] for scope in factors if name.startswith(scope)), 1.0)
-    groups.setdefault(factor, []).append(pair)
-  updates = [
-    make_optimizer(learning_rate if factor == 1 else factor * learning_rate).apply_gradients(pairs)
-    for factor, pairs in groups.items()
-  ]
+    groups.setdefault((name in later, factor), []).append(pair)
+  updates = []
+  # In this order what optimizers count keeps its names, whether or not more begins later.
+  for (is_later, factor), pairs in sorted(groups.items(), key=lambda group: group[0][0]):
+    rate = learning_rate if factor == 1 else factor * learning_rate
+    if is_later:
+      # Another tensor, for another optimizer.
+      updates.append(unfreezing.apply(make_optimizer(tf.identity(rate)), pairs))
+    else:
+      updates.append(make_optimizer(rate).apply_gradients(pairs))
   with tf.control_dependencies(updates):
     return tf.assign_add(global_step, 1).op

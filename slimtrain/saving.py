@@ -15,11 +15,24 @@ _FULL = ('no space left', 'disk quota exceeded', 'file too large')
 
 
 class Saver(tf.train.Saver):
-  """A Saver that keeps the run alive while its disk is full."""
+  """Keeps the run alive while its disk is full; restores what a checkpoint has that lacks some."""
 
-  def __init__(self, **kwargs):
+  def __init__(self, plan=None, **kwargs):
     super().__init__(**kwargs)
     self._has_failed = False
+    self._plan = plan
+    if plan and plan.missing:
+      # Made now: a Supervisor restores when the graph is final.
+      self._initialize = tf.variables_initializer(plan.missing)
+      self._restore = checkpoints.make_restore_fn(plan)
+
+  def restore(self, sess, save_path):
+    """Restores all variables; from the checkpoint of the plan those that it has, others fresh."""
+    if self._plan and self._plan.missing and self._plan.checkpoint == save_path:
+      sess.run(self._initialize)
+      self._restore(sess)
+    else:
+      super().restore(sess, save_path)
 
   def save(self, sess, save_path, global_step=None, **kwargs):
     """Saves as tf.train.Saver does; returns None, having said so, when the disk is full."""
@@ -50,10 +63,15 @@ class Saver(tf.train.Saver):
       )
 
 
-def make_saver(train_dir):
-  """Returns the Saver of a run: the last checkpoints, those of earlier runs in `train_dir` among
-  them, and one every hour for good."""
+def make_saver(train_dir, plan=None):
+  """Returns the Saver of a run: it keeps the last checkpoints, and one every hour for good.
+
+  Args:
+    train_dir: of the run; the checkpoints of earlier ones there count.
+    plan: the checkpoints.RestorePlan by which a run is continued, if it is.
+  """
   saver = Saver(
+    plan,
     max_to_keep=NUM_KEPT,
     keep_checkpoint_every_n_hours=1.0,
     write_version=tf.train.SaverDef.V2,

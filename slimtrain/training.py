@@ -22,6 +22,8 @@ from slimtrain import (
   recovery,
   saving,
   summaries,
+  unfreezing,
+  variable_scopes,
 )
 from slimtrain import gradients as gradients_lib
 from slimtrain import losses as losses_lib
@@ -121,11 +123,16 @@ class TrainingSettings(settings_lib.Settings):
       raise errors.InputError(
         '--deterministic_input needs --seed, a number from which order and distortions follow.'
       )
-    if self.session.mixed_precision == 'float16' and self.gradients.learning_rate_multipliers:
-      raise errors.InputError(
-        '--mixed_precision=float16 and --learning_rate_multipliers exclude each other: the scale of'
-        ' the loss belongs to one optimizer. Leave one of them out.'
-      )
+    if self.session.mixed_precision == 'float16':
+      for name, value in (
+        ('learning_rate_multipliers', self.gradients.learning_rate_multipliers),
+        ('unfreeze_at_step', self.fine_tuning.unfreeze_at_step),
+      ):
+        if value:
+          raise errors.InputError(
+            f'--mixed_precision=float16 and --{name} exclude each other: the scale of the loss'
+            ' belongs to one optimizer. Leave one of them out.'
+          )
     if self.steps_per_run > 1 and self.summarize_activations:
       raise errors.InputError(
         f'--steps_per_run={self.steps_per_run} and --summarize_activations exclude each other:'
@@ -184,21 +191,26 @@ def _train(settings):
       tf.set_random_seed(settings.seed)
     with garbage.not_collected():
       step = build_train_step(settings, data, make_batches(settings, data, first_step))
-    restore = None
+    restore = resume_plan = None
     if resumed:
-      checkpoints.plan_resume(settings.train_dir)
+      resume_plan = checkpoints.plan_resume(settings.train_dir)
       ignored = ' --checkpoint_path is ignored.' if settings.fine_tuning.checkpoint_path else ''
       console.say(f'Continuing {resumed} at step {first_step}.{ignored}')
       if first_step >= (settings.max_number_of_steps or float('inf')):
         console.say('That is --max_number_of_steps already; nothing is left to do.')
         return None
+      if fresh := resume_plan.missing:
+        console.say(
+          f'What the optimizer keeps of newly trained variables starts fresh: {len(fresh)}'
+          f' variables, first {fresh[0].op.name}.'
+        )
     elif start := checkpoints.plan_start(settings.fine_tuning, data.num_classes):
       for line in checkpoints.report(start):
         console.say(line)
       restore = checkpoints.make_restore_fn(start)
     console.say(_describe_steps(settings, data, step))
     files.write_text(os.path.join(settings.train_dir, FLAGS_FILE), settings_lib.to_flagfile(given))
-    saver = saving.make_saver(settings.train_dir)
+    saver = saving.make_saver(settings.train_dir, resume_plan)
     with interruption.Interruption() as interrupted:
       loss = slim.learning.train(
         step.run_op,
@@ -344,9 +356,15 @@ def _build_step(settings, data, source, global_step):
     is_other = rate is not learning_rate
     return optimizers.make_optimizer(settings.optimizer, rate) if is_other else optimizer
 
-  losses, gradients = deployment.compute_gradients(
-    clones, optimizer, checkpoints.variables_to_train(settings.fine_tuning.trainable_scopes)
+  variables = variable_scopes.find_trainable(
+    'trainable_scopes', settings.fine_tuning.trainable_scopes
   )
+  later = unfreezing.plan(settings.fine_tuning, variables, global_step.read_value())
+  if later:
+    variables = variables + later.variables
+  losses, gradients = deployment.compute_gradients(clones, optimizer, variables)
+  if later:
+    gradients = later.hold(gradients)
   if settings.summarize_activations:
     summaries.add_activations(clones[0].model.end_points)
   scalars = summaries.training_scalars(clones[0], losses, learning_rate, scores[0])
@@ -363,7 +381,9 @@ def _build_step(settings, data, source, global_step):
   # Before anything is written: the weights stay those of the last good step.
   with tf.control_dependencies([check]):
     updates = [
-      gradients_lib.apply(settings.gradients, gradients, optimizer_at, learning_rate, global_step),
+      gradients_lib.apply(
+        settings.gradients, gradients, optimizer_at, learning_rate, global_step, later
+      ),
       *update_ops,
     ]
   if settings.moving_average_decay:

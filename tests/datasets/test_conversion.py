@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from datasets import conversion, dataset_factory, dataset_info
+from datasets import conversion, dataset_factory, dataset_info, image_files
 from slimcompat import errors
 
 Settings = conversion.ConversionSettings
@@ -47,7 +47,8 @@ REFUSALS = {
   'no directory': ({'dataset_name': 'digits'}, 'Converting needs --dataset_dir'),
   'nothing': (
     {'dataset_dir': 'D'},
-    'Nothing to convert: give --image_dir, a folder of images, or --dataset_name=digits.',
+    'Nothing to convert: give --image_dir, a folder of images, --image_list, or'
+    ' --dataset_name=digits.',
   ),
   'unknown name': (
     {'dataset_dir': 'D', 'dataset_name': 'digit'},
@@ -90,5 +91,7 @@ def test_refusal(refusal, tmp_path, monkeypatch):
 
 
 def test_every_setting_is_explained():
-  for field in dataclasses.fields(Settings):
+  for field in (*dataclasses.fields(Settings), *dataclasses.fields(image_files.ImageSettings)):
+    if not field.metadata:
+      continue  # A group.
     assert field.metadata['help'].endswith('.')

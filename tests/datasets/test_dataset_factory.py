@@ -13,6 +13,7 @@ from datasets import (
   dataset_info,
   dataset_utils,
   digits,
+  image_files,
   image_folder,
   verification,
 )
@@ -190,7 +191,12 @@ def test_image_folder(channels, tmp_path, pictures):
       data = pictures.encode(pictures.make_pixels(4, 7, channels, number))
       (tmp_path / 'shapes' / label / f'{number}.png').write_bytes(data)
   out = str(tmp_path / 'out')
-  image_folder.convert(str(tmp_path / 'shapes'), out, validation_fraction=0.5)
+  image_folder.convert(
+    str(tmp_path / 'shapes'),
+    out,
+    validation_fraction=0.5,
+    settings=image_files.ImageSettings(keep_gray=True),
+  )
   for split_name in ('train', 'validation'):
     dataset = dataset_factory.get_dataset('image_folder', split_name, out)
     assert dataset.num_samples == 2

@@ -1,6 +1,7 @@
 """Folders of images become records: the same bytes, every image once, or one clear sentence."""
 
 import collections
+import csv
 import io
 import os
 import pathlib
@@ -17,7 +18,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets import dataset_factory, dataset_info, image_folder, shards, verification
+from datasets import (
+  dataset_factory,
+  dataset_info,
+  image_files,
+  image_folder,
+  image_sources,
+  shards,
+  verification,
+)
 from slimcompat import errors, tf
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -58,7 +67,8 @@ def test_conversion(image_dir, tmp_path):
   assert info.class_names == ('cat', 'dog', 'emu')
   assert info.image_formats == ('jpeg', 'png')
   assert info.keys == tuple(
-    f'image/{key}' for key in ('class/label', 'encoded', 'format', 'height', 'width')
+    f'image/{key}'
+    for key in ('class/label', 'class/text', 'encoded', 'filename', 'format', 'height', 'width')
   )
   # A tenth of each class, but one at least.
   assert info.splits['train'].class_counts == (9, 5, 1)
@@ -246,7 +256,7 @@ def test_format(name, tmp_path, pictures):
     (tmp_path / 'images' / label / name).write_bytes(data)
   (tmp_path / 'images' / 'b' / f'second {name}').write_bytes(data)
   out = tmp_path / 'out'
-  info = convert(tmp_path / 'images', out)
+  info = convert(tmp_path / 'images', out, settings=image_files.ImageSettings(keep_gray=True))
 
   if expected is None:
     with tf.Session() as session:
@@ -278,16 +288,19 @@ def test_cmyk(tmp_path):
 
 # An image file that cannot be used, and what is said of it.
 BAD_FILES = {
-  'text.jpg': (b'hello, world', 'cannot identify image file'),
+  'text.jpg': (b'hello, world', 'it is no image that is known; it begins'),
   'not.png': (b'\x89PNG\r\n\x1a\n and then something else', ''),
   'empty.png': (b'', 'it is empty'),
-  'page.gif': (b'<!DOCTYPE html>', 'cannot identify image file'),
+  'page.gif': (b'<!DOCTYPE html>', 'it is no image that is known; it begins'),
   'cut.png': (lambda: saved(rgb_image(), 'PNG')[:-30], ''),
   'cut.jpg': (lambda: saved(rgb_image(), 'JPEG')[:-20], 'Invalid JPEG data'),
   'cut in the header.jpg': (lambda: saved(rgb_image(), 'JPEG')[:-200], 'Truncated File Read'),
   'cut.bmp': (lambda: saved(rgb_image(), 'BMP')[:-40], 'truncated'),
   'cut.webp': (lambda: saved(rgb_image(), 'WEBP')[:-40], ''),
-  'bomb.png': (lambda: make_png(20_000, 20_000, 8, 2, b''), 'decompression bomb'),
+  'bomb.png': (
+    lambda: make_png(13_000, 13_000, 8, 2, b''),
+    'it has 13000x13000 pixels, more than 50,000,000',
+  ),
   'float.tiff': (
     lambda: saved(Image.fromarray(GRAY.astype(np.float32)), 'TIFF'),
     'its pixels have no known range (mode F); save it with 8 bits',
@@ -296,23 +309,35 @@ BAD_FILES = {
 
 
 @pytest.mark.parametrize('name', BAD_FILES)
-def test_bad_image_stops_the_conversion(name, image_dir, tmp_path):
+def test_bad_image_is_left_out(name, image_dir, tmp_path):
   make, reason = BAD_FILES[name]
-  path = image_dir / 'dog' / name
-  path.write_bytes(make if isinstance(make, bytes) else make())
+  (image_dir / 'dog' / name).write_bytes(make if isinstance(make, bytes) else make())
   out = tmp_path / 'out'
-  sentence = re.escape(f'The image {path} cannot be decoded: ') + '.*' + re.escape(reason)
-  with pytest.raises(errors.InputError, match=sentence):
-    convert(image_dir, out)
-  assert os.listdir(out) == []
-  path.unlink()
-  convert(image_dir, out)
+  info = convert(image_dir, out)
+  assert sum(split.num_examples for split in info.splits.values()) == 18
+  (header, row) = csv.reader((out / 'rejects.csv').open(newline=''))
+  assert header == ['image', 'reason']
+  assert row[0] == f'dog/{name}'
+  assert reason in row[1]
 
 
 def test_dangling_link(image_dir, tmp_path):
   (image_dir / 'cat' / 'gone.jpg').symlink_to(tmp_path / 'nowhere')
-  with pytest.raises(errors.InputError, match=r'gone\.jpg cannot be decoded: .*No such file'):
-    convert(image_dir, tmp_path / 'out')
+  convert(image_dir, tmp_path / 'out')
+  assert (tmp_path / 'out' / 'rejects.csv').read_text() == (
+    'image,reason\ncat/gone.jpg,No such file or directory\n'
+  )
+
+
+def test_nothing_but_bad_images(image_dir, tmp_path):
+  for path in image_dir.glob('*/*'):
+    path.write_text('no image')
+  out = tmp_path / 'out'
+  with pytest.raises(
+    errors.InputError, match=r'None of the images for train can be used; .*it is no image'
+  ):
+    convert(image_dir, out)
+  assert os.listdir(out) == []
 
 
 def test_what_is_no_image_is_ignored(image_dir, tmp_path):
@@ -332,7 +357,7 @@ def test_what_is_no_image_is_ignored(image_dir, tmp_path):
   info = convert(image_dir, tmp_path / 'out')
   assert info.class_names == ('cat', 'dog', 'emu')
   assert sum(split.num_examples for split in info.splits.values()) == 18
-  assert image_folder.list_ignored(str(image_dir)) == sorted(map(str, ignored))
+  assert image_sources.list_ignored(str(image_dir)) == sorted(map(str, ignored))
 
 
 def test_images_in_deeper_folders_belong_to_the_class(image_dir, tmp_path):
@@ -370,13 +395,6 @@ def refuse_one_class(image_dir, out):
   for name in ('cat', 'emu'):
     shutil.rmtree(image_dir / name)
   return {}, f"{image_dir} has only the sub-folder 'dog'"
-
-
-def refuse_splits(image_dir, out):
-  for name, split_name in (('cat', 'Train'), ('dog', 'val')):
-    (image_dir / name).rename(image_dir / split_name)
-  shutil.rmtree(image_dir / 'emu')
-  return {}, f'{image_dir} has the sub-folders Train, val, which look like splits'
 
 
 def refuse_empty_class(image_dir, out):
@@ -430,7 +448,7 @@ def refuse_unwritable(image_dir, out):
 
 
 REFUSALS = [
-  *(refuse_missing, refuse_file, refuse_flat, refuse_one_class, refuse_splits),
+  *(refuse_missing, refuse_file, refuse_flat, refuse_one_class),
   *(refuse_empty_class, refuse_unprintable_class, refuse_single_images),
   *(refuse_fraction, refuse_zero_fraction, refuse_no_shards, refuse_name),
   *(refuse_finished, refuse_foreign_shards, refuse_unwritable),
@@ -459,29 +477,124 @@ def test_images_within_the_dataset_directory(image_dir, tmp_path):
   assert sum(verification.check_records(dataset, 3).values()) == 15
 
 
+@pytest.mark.parametrize('resume', [False, True])
 @pytest.mark.parametrize('moment', range(9))
-def test_interrupted_while_moving_shards(moment, image_dir, tmp_path, monkeypatch):
+def test_interrupted_while_moving_shards(moment, resume, image_dir, tmp_path, monkeypatch):
   """8 shards move to their places, then the counts: whatever is missing, it shows."""
   moves = []
 
+  out = tmp_path / 'out'
+
   def replace(source, target, original=os.replace):
-    if len(moves) == moment:
-      raise KeyboardInterrupt
-    moves.append(target)
+    if os.path.dirname(target) == str(out):
+      if len(moves) == moment:
+        raise KeyboardInterrupt
+      moves.append(target)
     original(source, target)
 
-  out = tmp_path / 'out'
   with monkeypatch.context() as patch:
     patch.setattr(os, 'replace', replace)
     with pytest.raises(KeyboardInterrupt):
       convert(image_dir, out)
   assert len(moves) == moment
-  assert not [name for name in os.listdir(out) if name.startswith('.')]
   with pytest.raises(errors.InputError, match=r'no dataset_info\.json'):
     dataset_factory.get_dataset('image_folder', 'train', str(out))
-  convert(image_dir, out)
+  convert(image_dir, out, resume=resume)
+  assert not [name for name in os.listdir(out) if name.startswith('.')]
   dataset = dataset_factory.get_dataset('image_folder', 'train', str(out))
   assert sum(verification.check_records(dataset, 3).values()) == 15
+
+
+def read_all_bytes(out):
+  return {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+
+
+def start_conversion(image_dir, out, more=''):
+  code = (
+    'from datasets import image_folder;'
+    f' image_folder.convert({str(image_dir)!r}, {str(out)!r}, num_shards=12{more})'
+  )
+  return subprocess.Popen([sys.executable, '-c', code], cwd=ROOT)  # noqa: S603
+
+
+def check_kills(image_dir, tmp_path, num_kills):
+  """Kills and resumes a conversion, and compares its end with that of an undisturbed one."""
+  for number in range(3000):
+    os.link(image_dir / 'cat' / '0.jpeg', image_dir / 'cat' / f'more {number}.jpeg')
+  (image_dir / 'emu' / 'no image.png').write_text('no image')
+  convert(image_dir, tmp_path / 'undisturbed', num_shards=12)
+  out = tmp_path / 'out'
+  rng = np.random.RandomState(0)
+  num_interrupted = 0
+  for _ in range(num_kills):
+    process = start_conversion(image_dir, out, ', resume=True')
+    while not list(out.glob(f'{shards.UNFINISHED_PREFIX}*/*.tfrecord*')):
+      assert process.poll() is None
+      time.sleep(0.001)
+    time.sleep(rng.uniform(0, 0.5))
+    process.kill()
+    process.wait()
+    if dataset_info.read(str(out)):
+      break
+    num_interrupted += 1
+  assert num_interrupted
+  if not dataset_info.read(str(out)):
+    convert(image_dir, out, num_shards=12, resume=True)
+  assert read_all_bytes(out) == read_all_bytes(tmp_path / 'undisturbed')
+  assert not [name for name in os.listdir(out) if name.startswith('.')]
+
+
+def test_resumed_after_a_kill(image_dir, tmp_path):
+  check_kills(image_dir, tmp_path, 1)
+
+
+@pytest.mark.slow
+def test_resumed_after_ten_kills(image_dir, tmp_path):
+  check_kills(image_dir, tmp_path, 10)
+
+
+def test_whole_shards_are_kept(image_dir, tmp_path, monkeypatch):
+  convert(image_dir, tmp_path / 'undisturbed')
+  out = tmp_path / 'out'
+  loaded = []
+
+  def load(self, file, *args, original=image_files.ImageLoader.load):
+    loaded.append(file.name)
+    if len(loaded) == stop_at:
+      raise KeyboardInterrupt
+    return original(self, file, *args)
+
+  monkeypatch.setattr(image_files.ImageLoader, 'load', load)
+  stop_at = 10  # In the fourth of the five shards for training, of 3 images each.
+  with pytest.raises(KeyboardInterrupt):
+    convert(image_dir, out, num_workers=1)
+  loaded, stop_at = [], None
+  convert(image_dir, out, resume=True)
+  assert len(loaded) < 18
+  assert read_all_bytes(out) == read_all_bytes(tmp_path / 'undisturbed')
+
+
+@pytest.mark.parametrize('change', ['image', 'seed', 'settings', 'num_shards'])
+def test_another_conversion_is_not_resumed(change, image_dir, tmp_path, monkeypatch):
+  def interrupt(*unused):
+    raise KeyboardInterrupt
+
+  out = tmp_path / 'out'
+  with monkeypatch.context() as patch:
+    patch.setattr(image_files.ImageLoader, 'load', interrupt)
+    with pytest.raises(KeyboardInterrupt):
+      convert(image_dir, out)
+  changes = {
+    'image': {},
+    'seed': {'seed': 1},
+    'settings': {'settings': image_files.ImageSettings(resize_shorter_side=5)},
+    'num_shards': {'num_shards': 4},
+  }[change]
+  if change == 'image':
+    (image_dir / 'cat' / '0.jpeg').write_bytes((image_dir / 'cat' / '1.jpeg').read_bytes() + b'1')
+  with pytest.raises(errors.InputError, match='was of other images or settings'):
+    convert(image_dir, out, resume=True, **changes)
+  convert(image_dir, out, **changes)
 
 
 def test_full_disk(image_dir, tmp_path, monkeypatch):
@@ -491,7 +604,7 @@ def test_full_disk(image_dir, tmp_path, monkeypatch):
   monkeypatch.setattr(shards.user_files, 'flush_to_disk', fail)
   with pytest.raises(errors.InputError, match=r'No space left on device\. Make room'):
     convert(image_dir, tmp_path / 'out')
-  assert os.listdir(tmp_path / 'out') == []
+  assert all(name.startswith('.') for name in os.listdir(tmp_path / 'out'))
 
 
 def test_killed(image_dir, tmp_path):

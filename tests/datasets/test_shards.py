@@ -17,7 +17,7 @@ LABELS = {
 def test_records_of_each_task(tmp_path, task):
   labels, counts = LABELS[task]
   examples = [shards.EncodedExample(b'data', 'png', 3, 2, 1, label) for label in labels]
-  splits = {'train': shards.Examples(2, examples)}
+  splits = {'train': shards.listed(examples)}
   info = shards.write(str(tmp_path), 'shapes', ['a', 'b', 'c'], splits, num_shards=1, task=task)
 
   assert info.task == task

@@ -8,7 +8,7 @@ import pytest
 
 from nets import nets_factory
 from slimcompat import errors, slim, tf
-from slimtrain import checkpoints
+from slimtrain import checkpoints, variable_scopes
 
 
 def build_net(name, num_classes=10, size=32):
@@ -106,16 +106,88 @@ def test_missing_variables(cifarnet, ignore):
       plan_start(checkpoint_path=cifarnet[0])
 
 
+def test_only_included_scopes_are_restored(cifarnet):
+  build_net('cifarnet')
+  plan = plan_start(
+    checkpoint_path=cifarnet[0],
+    checkpoint_include_scopes='CifarNet/conv, CifarNet/logits',
+    checkpoint_exclude_scopes='CifarNet/conv2',
+  )
+  assert sorted(plan.restored) == [
+    f'CifarNet/{scope}/{kind}' for scope in ('conv1', 'logits') for kind in ('biases', 'weights')
+  ]
+  assert len(plan.excluded) == 6
+  assert not plan.missing
+
+
+def test_renamed_scopes_are_restored(tmp_path):
+  # The scopes of this file have other names, and one of its convolutions took the other's place.
+  names = {'conv1': 'old/first', 'conv2': 'old/conv1', 'logits': 'old/conv10'}
+  with tf.Graph().as_default(), tf.Session() as session:
+    build_net('cifarnet')
+    session.run(tf.global_variables_initializer())
+    variables = {v.op.name.split('/', 1)[-1]: v for v in slim.get_model_variables()}
+    values = session.run(variables)
+    renamed = {}
+    for name, variable in variables.items():
+      scope, kind = name.split('/')
+      renamed[f'{names.get(scope, "old/" + scope)}/{kind}'] = variable
+    checkpoint = tf.train.Saver(renamed).save(session, str(tmp_path / 'renamed'))
+  build_net('cifarnet')
+  plan = plan_start(
+    checkpoint_path=checkpoint,
+    checkpoint_name_map='old/=CifarNet/, old/first=CifarNet/conv1, old/conv1/=CifarNet/conv2/,'
+    'old/conv10=CifarNet/logits',
+  )
+  assert len(plan.restored) == len(plan.renamed) == 10
+  assert not (plan.missing or plan.unused)
+  assert checkpoints.report(plan)[-1].startswith('     10 of those restored renamed, first old/')
+  with tf.Session() as session:
+    checkpoints.make_restore_fn(plan)(session)
+    for variable in slim.get_model_variables():
+      expected = values[variable.op.name.split('/', 1)[-1]]
+      np.testing.assert_array_equal(session.run(variable), expected)
+
+
+@pytest.mark.parametrize(
+  ('name_map', 'sentence'),
+  [
+    ('CifarNet/conv3=CifarNet/conv1', "no scope 'CifarNet/conv3'. .* Scopes in the checkpoint"),
+    ('CifarNet/conv1=CifarNet/conv7', "no scope 'CifarNet/conv7'. .* Scopes here"),
+    ('CifarNet/conv1=CifarNet/conv2', 'makes CifarNet/conv2/.* of both CifarNet/conv'),
+    ('CifarNet/conv1', "'CifarNet/conv1' does not say how"),
+    ('a=b=c', "'a=b=c' does not say how"),
+    ('=', "'=' does not say how"),
+    ('a=b,a=c', "'a=c' does not say how"),
+  ],
+)
+def test_name_maps_are_refused(cifarnet, name_map, sentence):
+  build_net('cifarnet')
+  with pytest.raises(errors.InputError, match=f'--checkpoint_name_map.*{sentence}'):
+    plan_start(checkpoint_path=cifarnet[0], checkpoint_name_map=name_map)
+
+
+@pytest.mark.parametrize(
+  ('name', 'value'),
+  [('checkpoint_include_scopes', 'CifarNet'), ('checkpoint_name_map', 'a=b')],
+)
+def test_settings_of_no_checkpoint_are_refused(name, value):
+  with pytest.raises(errors.InputError, match=f'--{name} is set, but there'):
+    plan_start(**{name: value})
+
+
 def test_another_net_is_refused(cifarnet):
   build_net('vgg_a', size=224)
-  with pytest.raises(errors.InputError, match=r'of another net: .*CifarNet/.* vgg_a/'):
+  sentence = r'of another net: .*CifarNet/.* vgg_a/.* The checkpoint looks like cifarnet\. '
+  with pytest.raises(errors.InputError, match=sentence):
     plan_start(checkpoint_path=cifarnet[0])
 
 
 def test_another_width_is_refused(tmp_path):
   checkpoint, _ = save_net(tmp_path, 'mobilenet_v1_025')
   build_net('mobilenet_v1_050')
-  with pytest.raises(errors.InputError, match=r'another width .*\[3, 3, 3, 8\].*\[3, 3, 3, 16\]'):
+  sentence = r'width .*\[3, 3, 3, 8\].*\[3, 3, 3, 16\].* checkpoint looks like mobilenet_v1_025\.'
+  with pytest.raises(errors.InputError, match=sentence):
     plan_start(checkpoint_path=checkpoint)
 
 
@@ -164,13 +236,13 @@ def test_resume_of_nothing(tmp_path):
 )
 def test_variables_to_train(scopes, count):
   build_net('cifarnet')
-  assert len(checkpoints.variables_to_train(scopes)) == count
+  assert len(variable_scopes.find_trainable('trainable_scopes', scopes)) == count
 
 
 def test_a_scope_that_matches_nothing_is_refused(cifarnet):
   build_net('cifarnet')
   sentence = "There is no scope 'CifarNet/fc5'. Did you mean 'CifarNet/fc[34]'"
   with pytest.raises(errors.InputError, match=f'--trainable_scopes: {sentence}'):
-    checkpoints.variables_to_train('CifarNet/logits, CifarNet/fc5')
+    variable_scopes.find_trainable('trainable_scopes', 'CifarNet/logits, CifarNet/fc5')
   with pytest.raises(errors.InputError, match=f'--checkpoint_exclude_scopes: {sentence}'):
     plan_start(checkpoint_path=cifarnet[0], checkpoint_exclude_scopes='CifarNet/fc5')

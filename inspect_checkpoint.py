@@ -1,0 +1,9 @@
+"""Lists, prints, compares, averages and strips checkpoints, of the formats V1 and V2.
+
+python inspect_checkpoint.py --checkpoint_path=/tmp/digits --statistics
+"""
+
+from slimtrain import inspection, settings
+
+if __name__ == '__main__':
+  settings.run(inspection.InspectionSettings(), inspection.inspect)
