@@ -76,12 +76,12 @@ def read_records(record_set: record_sets.RecordSet) -> Iterator[Entry]:
     for path in record_set.present_files(split_name):
       file_name = os.path.basename(path)
       for number, frame in enumerate(record_files.read_frames(path)):
-        classes = ()
+        classes, original = (), ''
         complaint = f'the record {frame.complaint}'
         if frame.payload is not None:
           try:
             image = record_set.stored_image(frame.payload)
-            complaint = ''
+            complaint, original = '', image.name
             classes = tuple(record_set.class_name(split_name, label) for label in image.labels)
           except ValueError as error:
             complaint = str(error)
@@ -91,7 +91,7 @@ def read_records(record_set: record_sets.RecordSet) -> Iterator[Entry]:
           if complaint or frame.complaint
           else functools.partial(_read_record, record_set, path, frame.offset)
         )
-        name = f'{file_name}:{number}'
+        name = f'{file_name}:{number} {original}'.rstrip()
         yield Entry(name, split_name, classes, read, makes_upright=False)
 
 

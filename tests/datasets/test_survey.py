@@ -256,6 +256,8 @@ def test_records_tell_what_their_images_told(tmp_path, image_dir):
     'num_images': 18,
     'class_counts': {'cat': 10, 'dog': 6, 'emu': 2},
   }
+  entries = survey_sources.read_records(record_set)
+  assert {entry.name.split()[1] for entry in entries} >= {'cat/0.jpeg', 'emu/1.jpeg'}
   for key in ('num_images', 'percentiles', 'formats', 'channels', 'losses'):
     assert of_records[key] == of_files[key], key
 
