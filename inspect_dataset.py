@@ -6,14 +6,14 @@ python inspect_dataset.py --verify --dataset_dir=/tmp/flowers
 
 import sys
 
-from slimtrain import dataset_inspection, settings
+from slimtrain import data_inspection, settings
 
 
 def inspect(inspection_settings):
   """Inspects as InspectionSettings say; exits with 1 when something is wrong."""
-  if not dataset_inspection.inspect(inspection_settings):
+  if not data_inspection.inspect(inspection_settings):
     sys.exit(1)
 
 
 if __name__ == '__main__':
-  settings.run(dataset_inspection.InspectionSettings(), inspect)
+  settings.run(data_inspection.InspectionSettings(), inspect)

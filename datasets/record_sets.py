@@ -17,6 +17,7 @@ from datasets import (
 )
 from slimcompat import errors, slim, tf
 
+_FILE_NAME_KEY = 'image/filename'
 _ENDINGS = {
   'JPEG': 'jpg',
   'MPO': 'jpg',
@@ -31,6 +32,7 @@ _ENDINGS = {
 class StoredImage(NamedTuple):
   """What a record holds."""
 
+  name: str  # Of the file it was made from; '' where that is not known.
   data: bytes  # An image file; pixels stored bare come as PNG.
   labels: tuple[int, ...]
   targets: tuple[float, ...]
@@ -69,7 +71,9 @@ class RecordSet(NamedTuple):
     if not encoded:
       raise ValueError(f'it has no {self.layout.record_image_key}')
     label_key = self.layout.record_label_key
+    names = features[_FILE_NAME_KEY].bytes_list.value
     return StoredImage(
+      names[0].decode(errors='replace') if names else '',
       self._as_file(encoded[0], features),
       tuple(features[label_key or records.LABEL_KEY].int64_list.value),
       tuple(features[label_key or records.TARGETS_KEY].float_list.value),

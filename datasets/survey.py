@@ -19,7 +19,7 @@ PERCENTILES = (0, 5, 25, 50, 75, 95, 100)
 _NUM_NEIGHBOURS = 5
 # The comparison of all with all is quadratic; in larger sets only so many are compared.
 _MAX_COMPARED = 8000
-_TRAINING_NAMES = ('train', 'training')
+_TRAINING_SPLIT = 'train'
 
 
 class Survey(NamedTuple):
@@ -119,7 +119,7 @@ def channel_numbers(survey: Survey) -> tuple[list[float], list[float]]:
   They are those of the training images, where these are told apart: 1 of each when all are gray,
   else those of R, G and B.
   """
-  is_training = np.array([entry.split.lower() in _TRAINING_NAMES for entry in survey.entries])
+  is_training = np.array([entry.split == _TRAINING_SPLIT for entry in survey.entries])
   chosen = is_training if is_training.any() else ~is_training
   num_pixels = (survey.column('width') * survey.column('height'))[chosen].sum()
   means = survey.column('channel_sums')[chosen].sum(axis=0) / num_pixels

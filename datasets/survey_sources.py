@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from datasets import image_sources, record_files, record_sets
+from datasets import dataset_info, image_sources, record_files, record_sets
 from slimcompat import errors
 
 
@@ -46,27 +46,27 @@ def list_folder(image_dir: str) -> list[Entry]:
   has_splits = all(parts and parts[0].lower() in image_sources.SPLIT_NAMES for parts in folders)
   entries = []
   for name, parts in zip(names, folders, strict=True):
-    split = parts.pop(0) if has_splits else ''
+    split = image_sources.SPLIT_NAMES[parts.pop(0).lower()] if has_splits else ''
     read = functools.partial(_read_file, os.path.join(image_dir, name))
     entries.append(Entry(name, split, tuple(parts[:1]), read, makes_upright=True))
   return entries
 
 
-def read_list(image_list: str, task: str) -> list[Entry]:
-  """Returns the images that a list names, as `image_sources.read_list` reads it.
+def read_list(image_list: str, task: str | None = None) -> list[Entry]:
+  """Returns the images that a CSV or JSONL file lists; of no split unless it names them.
 
   Raises:
-    InputError: when the list is at fault.
+    InputError: when there is no such list, or it is at fault.
   """
-  source = image_sources.read_list(image_list, task)
+  source = image_sources.read_list(image_list, task or dataset_info.TASKS[0])
   entries = []
   for split_name, files in source.splits.items():
-    for file in sorted(files):
-      labels = () if task == 'regression' else file.label
-      labels = labels if isinstance(labels, tuple) else (labels,)
-      classes = tuple(source.class_names[label] for label in labels)
+    split = split_name if source.has_splits else ''
+    for file in files:
+      labels = file.label if isinstance(file.label, tuple) else (file.label,)
+      has_classes = source.task != 'regression'
+      classes = tuple(source.class_names[label] for label in labels) if has_classes else ()
       read = functools.partial(_read_file, file.path)
-      split = split_name if source.has_splits else ''
       entries.append(Entry(file.name, split, classes, read, makes_upright=True))
   return entries
 
@@ -77,12 +77,12 @@ def read_records(record_set: record_sets.RecordSet) -> Iterator[Entry]:
     for path in record_set.present_files(split_name):
       file_name = os.path.basename(path)
       for number, frame in enumerate(record_files.read_frames(path)):
-        classes = ()
+        classes, original = (), ''
         complaint = f'the record {frame.complaint}'
         if frame.payload is not None:
           try:
             image = record_set.stored_image(frame.payload)
-            complaint = ''
+            complaint, original = '', image.name
             classes = tuple(record_set.class_name(split_name, label) for label in image.labels)
           except ValueError as error:
             complaint = str(error)
@@ -92,7 +92,7 @@ def read_records(record_set: record_sets.RecordSet) -> Iterator[Entry]:
           if complaint or frame.complaint
           else functools.partial(_read_record, record_set, path, frame.offset)
         )
-        name = f'{file_name}:{number}'
+        name = f'{file_name}:{number} {original}'.rstrip()
         yield Entry(name, split_name, classes, read, makes_upright=False)
 
 

@@ -19,7 +19,10 @@ _MAX_GROUPS = 20
 _MAX_GROUP_SIZE = 4
 _MAX_TURNED = 15
 _CONTRADICTION, _ODD, _REPEATED = '#d62728', '#ff9d00', '#1f77b4'
+# Of survey.least_alike, and by the middle one of the class: where classes are many and small, most
+# images are more like another class.
 _ODD_ABOVE = 1.0
+_ODD_ABOVE_MEDIAN = 1.3
 _DPI = 100
 _COLORS = ('#4c78a8', '#f2a14b', '#59a14f', '#b07aa1', '#9c755f')
 
@@ -246,7 +249,8 @@ def _classes(found):
     members = [
       index for index, entry in enumerate(found.entries) if not name or name in entry.classes
     ]
-    odd = [i for i in members if i in contradictory or oddness[i] > _ODD_ABOVE]
+    limit = max(_ODD_ABOVE, _ODD_ABOVE_MEDIAN * np.median(oddness[members]))
+    odd = [i for i in members if i in contradictory or oddness[i] > limit]
     odd = sorted(odd, key=lambda i: (i not in contradictory, -oddness[i]))[: num_tiles // 3 + 1]
     others = sorted(set(members) - set(odd))
     random.shuffle(others)

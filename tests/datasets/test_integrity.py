@@ -165,7 +165,8 @@ def test_other_tasks(tmp_path, pictures, task, good, bad, complaint):
   data = pictures.encode(pictures.make_pixels(6, 5, 3))
   labels = [*good, *bad]
   examples = [shards.EncodedExample(data, 'png', 6, 5, 3, label) for label in labels]
-  splits = {'train': shards.listed(examples)}
+  train = shards.Examples(len(examples), lambda first, end: examples[first:end])
+  splits = {'train': train}
   info = shards.write(str(tmp_path / 'data'), 'my', ['a', 'b', 'c', 'd'], splits, 1, task)
   # The last of the classes is struck off.
   train = info.splits['train']

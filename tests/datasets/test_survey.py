@@ -44,7 +44,7 @@ def test_counts_sizes_and_losses(tmp_path, pictures):
   assert summary['num_images'] == 6
   assert summary['splits'] == {
     'train': {'num_images': 4, 'class_counts': {'cat': 3, 'dog': 1}},
-    'val': {'num_images': 2, 'class_counts': {'cat': 2}},
+    'validation': {'num_images': 2, 'class_counts': {'cat': 2}},
   }
   assert summary['percentiles']['width']['0'] == 100
   assert summary['percentiles']['width']['100'] == 400
@@ -209,7 +209,7 @@ def test_no_images(tmp_path):
   ('names', 'expected'),
   [
     (['cat/1.jpg', 'dog/deep/2.jpg'], [('', ('cat',)), ('', ('dog',))]),
-    (['Train/cat/1.jpg', 'val/dog/2.jpg'], [('Train', ('cat',)), ('val', ('dog',))]),
+    (['Train/cat/1.jpg', 'val/dog/2.jpg'], [('train', ('cat',)), ('validation', ('dog',))]),
     (['1.jpg', 'cat/2.jpg'], [('', ()), ('', ('cat',))]),
     (['train/1.jpg', 'test/2.jpg'], [('test', ()), ('train', ())]),
     (['train/1.jpg', 'cat/2.jpg'], [('', ('cat',)), ('', ('train',))]),
@@ -225,6 +225,27 @@ def test_folders_as_classes_and_splits(tmp_path, names, expected):
   assert [(entry.split, entry.classes) for entry in entries] == expected
 
 
+def test_lists(tmp_path, pictures):
+  for number in range(6):
+    save(tmp_path / f'{number}.png', pictures.make_pixels(9, 9, 3, number))
+  (tmp_path / 'classes.csv').write_text(
+    'path,label,split\n'
+    + ''.join(f'{n}.png,{"ab"[n % 2]},{"train" if n else "test"}\n' for n in range(6))
+  )
+  entries = survey_sources.read_list(str(tmp_path / 'classes.csv'))
+  assert sorted((entry.name, entry.split, entry.classes) for entry in entries) == [
+    (f'{n}.png', 'train' if n else 'test', ('ab'[n % 2],)) for n in range(6)
+  ]
+  (tmp_path / 'several.csv').write_text('0.png,a;b\n1.png,b\n2.png,a\n3.png,c;a\n')
+  entries = survey_sources.read_list(str(tmp_path / 'several.csv'), 'multi_label')
+  summary = survey.summarize(survey.make(entries))
+  assert sum(sum(split['class_counts'].values()) for split in summary['splits'].values()) == 6
+  (tmp_path / 'numbers.csv').write_text('0.png,0.5\n1.png,1\n2.png,3\n')
+  entries = survey_sources.read_list(str(tmp_path / 'numbers.csv'), 'regression')
+  assert {entry.classes for entry in entries} == {()}
+  assert survey.summarize(survey.make(entries))['num_images'] == 3
+
+
 def test_records_tell_what_their_images_told(tmp_path, image_dir):
   image_folder.convert(str(image_dir), str(tmp_path / 'records'), 'pets', num_shards=2)
   record_set = record_sets.find(str(tmp_path / 'records'))
@@ -235,6 +256,8 @@ def test_records_tell_what_their_images_told(tmp_path, image_dir):
     'num_images': 18,
     'class_counts': {'cat': 10, 'dog': 6, 'emu': 2},
   }
+  entries = survey_sources.read_records(record_set)
+  assert {entry.name.split()[1] for entry in entries} >= {'cat/0.jpeg', 'emu/1.jpeg'}
   for key in ('num_images', 'percentiles', 'formats', 'channels', 'losses'):
     assert of_records[key] == of_files[key], key
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from datasets import (
   dataset_factory,
-  dataset_info,
   extraction,
   image_measures,
   integrity,
@@ -66,9 +65,7 @@ class InspectionSettings(settings_lib.Settings):
     None, 'A folder of images to look into, rather than records: --survey, --preview_augmentation.'
   )
   image_list: str | None = settings_lib.setting(
-    None,
-    'A list of images to look into, CSV or JSONL as download_and_convert_data.py takes it, of the'
-    ' --task_type: --survey, --preview_augmentation.',
+    None, 'A CSV or JSONL list of images to look into, as converting takes it; see --task_type.'
   )
   output_dir: str | None = settings_lib.setting(
     None, 'Where files go. Unset: those of a survey and a preview go to --dataset_dir.'
@@ -105,7 +102,7 @@ def inspect(settings):
   """
   _check(settings)
   record_set = None
-  if not settings.image_dir and not settings.image_list:
+  if not (settings.image_dir or settings.image_list):
     record_set = record_sets.find(
       settings.dataset_dir, settings.dataset_name, settings.dataset_split_name, settings.layout
     )
@@ -142,19 +139,17 @@ def _check(settings):
     raise errors.InputError(
       'Nothing to do: give --survey, --verify, --repair, --extract=N or --preview_augmentation.'
     )
-  if settings.image_dir or settings.image_list:
-    if of_records:
-      raise errors.InputError(
-        f'{of_records[0]} looks into records, but {settings.image_dir or settings.image_list} are'
-        ' images. Give --dataset_dir.'
-      )
-    if (
-      settings.dataset_dir or settings.dataset_name or (settings.image_dir and settings.image_list)
-    ):
-      raise errors.InputError(
-        'Give one of --image_dir, a folder of images, --image_list, a list of them, and the dataset'
-        ' of the records.'
-      )
+  sources = [
+    f'--{name}={value}'
+    for name in ('image_dir', 'image_list', 'dataset_dir')
+    if (value := getattr(settings, name))
+  ]
+  if len(sources) > 1:
+    raise errors.InputError(f'Give only one of {" and ".join(sources)}.')
+  if of_records and (settings.image_dir or settings.image_list):
+    raise errors.InputError(
+      f'{of_records[0]} looks into records, but {sources[0]} stands for images. Give --dataset_dir.'
+    )
   writes_copies = settings.repair or settings.extract is not None
   draws = settings.survey or settings.preview_augmentation
   if not settings.output_dir and (writes_copies or (draws and not settings.dataset_dir)):
@@ -166,11 +161,10 @@ def _check(settings):
 
 
 def _entries(settings, record_set):
-  if settings.image_list:
-    task = settings.layout.task_type or dataset_info.TASKS[0]
-    return survey_sources.read_list(settings.image_list, task)
-  if record_set is None:
+  if settings.image_dir:
     return survey_sources.list_folder(settings.image_dir)
+  if settings.image_list:
+    return survey_sources.read_list(settings.image_list, settings.layout.task_type)
   return survey_sources.read_records(record_set)
 
 

@@ -14,18 +14,18 @@ from PIL import Image, ImageColor
 
 from datasets import image_folder
 from slimcompat import errors
-from slimtrain import dataset_inspection, mosaics, preview, survey_page
+from slimtrain import data_inspection, mosaics, preview, survey_page
 from slimtrain import settings as settings_lib
 from slimtrain.preprocessing import preprocessing_factory
 from tests import shapes
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-SETTINGS = dataset_inspection.InspectionSettings()
-PREVIEW = dataset_inspection.PreviewSettings(preview_image_size=32)
+SETTINGS = data_inspection.InspectionSettings()
+PREVIEW = data_inspection.PreviewSettings(preview_image_size=32)
 
 
 def inspect(**changes):
-  return dataset_inspection.inspect(dataclasses.replace(SETTINGS, **changes))
+  return data_inspection.inspect(dataclasses.replace(SETTINGS, **changes))
 
 
 @pytest.fixture(scope='module')
@@ -81,7 +81,7 @@ def test_every_setting_has_a_flag():
   values = flags.FlagValues()
   settings_lib.define_flags(SETTINGS, values)
   values(['inspect_dataset.py', '--extract=0', '--survey', '--channel_means=1,2,3'])
-  settings = settings_lib.from_flags(dataset_inspection.InspectionSettings, values)
+  settings = settings_lib.from_flags(data_inspection.InspectionSettings, values)
   assert settings.extract == 0
   assert settings.survey
   assert settings.preview.preprocessing.channel_means == '1,2,3'
@@ -175,7 +175,7 @@ def test_surveys_of_odd_sets(tmp_path, names):
 
 def test_preview_of_every_preprocessing(records, tmp_path):
   settings = dataclasses.replace(SETTINGS, dataset_dir=str(records), preview=PREVIEW)
-  dataset_inspection.inspect(dataclasses.replace(settings, preview_augmentation=True))
+  data_inspection.inspect(dataclasses.replace(settings, preview_augmentation=True))
   with Image.open(records / 'preview.png') as page:
     height = page.height
   assert height > len(preprocessing_factory.PREPROCESSINGS) * preview.NUM_EXAMPLES * 128
@@ -241,7 +241,12 @@ def test_numbers_of_a_survey_reach_the_preview(records):
     ({'survey': True, 'image_dir': 'x', 'output_dir': 'OUT'}, 'There is no folder x'),
     ({'verify': True, 'image_dir': 'x'}, '--verify looks into records'),
     ({'extract': 3, 'image_dir': 'x', 'output_dir': 'OUT'}, '--extract looks into records'),
-    ({'survey': True, 'image_dir': 'x', 'dataset_dir': 'y'}, 'one of --image_dir'),
+    (
+      {'survey': True, 'image_dir': 'x', 'dataset_dir': 'y'},
+      'only one of --image_dir=x and --dataset_dir=y',
+    ),
+    ({'repair': True, 'image_list': 'x', 'output_dir': 'OUT'}, '--repair looks into records'),
+    ({'survey': True, 'image_list': 'x', 'output_dir': 'OUT'}, 'x'),
     ({'verify': True, 'dataset_dir': 'x'}, 'has no dataset_info.json'),
     ({'repair': True, 'dataset_dir': 'RECORDS'}, 'output_dir'),
     ({'repair': True, 'dataset_dir': 'RECORDS', 'output_dir': 'RECORDS'}, 'is not empty'),
