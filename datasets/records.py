@@ -1,6 +1,7 @@
 """How records with slim's keys become images and labels."""
 
 import dataclasses
+import os
 import re
 from collections.abc import Callable, Mapping
 
@@ -10,6 +11,9 @@ from slimcompat import errors, slim, tf
 decoders = slim.tfexample_decoder
 
 IMAGE_KEY = 'image/encoded'
+HEIGHT_KEY = 'image/height'
+WIDTH_KEY = 'image/width'
+FILENAME_KEY = 'image/filename'  # Of the image file, within the folder that was converted.
 FORMAT_KEY = 'image/format'
 SHAPE_KEY = 'image/shape'  # [height, width, channels] of pixels that are not encoded.
 LABEL_KEY = 'image/class/label'  # One class, or as many as apply.
@@ -101,6 +105,7 @@ class EncodedImage(decoders.ItemHandler):
     key: str = IMAGE_KEY,
     shape_keys: tuple[str, ...] = (),
     raw_shape: tuple[int, int, int] | None = None,
+    image_dir: str | None = None,
   ):
     """Makes a handler of the image at `key`.
 
@@ -109,12 +114,17 @@ class EncodedImage(decoders.ItemHandler):
       key: of the image.
       shape_keys: where the shape of an image that may not be encoded is found.
       raw_shape: of all images, none of which is encoded.
+      image_dir: the folder with the image files that the records name; None for the images in the
+        records.
     """
+    if image_dir is not None:
+      key, shape_keys, raw_shape = FILENAME_KEY, (), None
     super().__init__([key, *([FORMAT_KEY, *shape_keys] if shape_keys else [])])
     self.shape = shape
     self._key = key
     self._shape_keys = shape_keys
     self._raw_shape = raw_shape
+    self._image_dir = image_dir
 
   @property
   def features(self) -> dict[str, object]:
@@ -127,7 +137,10 @@ class EncodedImage(decoders.ItemHandler):
 
   def encoded(self, keys_to_tensors) -> tf.Tensor:
     """Returns the image's bytes."""
-    return keys_to_tensors[self._key]
+    if self._image_dir is None:
+      return keys_to_tensors[self._key]
+    folder = os.path.join(self._image_dir, '')
+    return tf.io.read_file(tf.strings.join([folder, keys_to_tensors[self._key]]))
 
   def is_raw(self, keys_to_tensors) -> tf.Tensor | bool:
     """Returns whether these are not encoded: a scalar where it depends on the record."""

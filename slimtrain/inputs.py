@@ -10,8 +10,16 @@ import threading
 import warnings
 from typing import NamedTuple
 
-from datasets import dataset_factory, dataset_info, labels, records, verification
+from datasets import (
+  dataset_factory,
+  dataset_info,
+  labels,
+  records,
+  sound_records,
+  verification,
+)
 from slimcompat import errors, slim, tf
+from slimtrain import console, kept_examples
 from slimtrain import settings as settings_lib
 from slimtrain.preprocessing import preprocessing_factory, randomness
 
@@ -51,7 +59,37 @@ class DataSettings(settings_lib.Settings):
   input_timeout_secs: float = settings_lib.setting(
     120.0, 'Seconds without a first batch after which the input counts as stuck.', above=0
   )
+  input_mode: str = settings_lib.setting(
+    'tfrecord',
+    'Where images are taken from: the TFRecords; the image files in --image_dir that the records'
+    ' name; or memory, where all are decoded before the first step. Examples and their order are'
+    ' the same.',
+    choices=('tfrecord', 'files', 'memory'),
+  )
+  image_dir: str | None = settings_lib.setting(
+    None, 'files: the folder that was converted, with the image files.'
+  )
+  record_errors: str = settings_lib.setting(
+    'stop',
+    'What follows a bad record: the run ends and names it; or it is left out. For that, every'
+    ' record is read and decoded once before the first step, which is remembered.',
+    choices=('stop', 'skip'),
+  )
+  max_skipped_records: int | None = settings_lib.setting(
+    None,
+    '--record_errors=skip: bad records left out at most; with more the run ends and lists them.'
+    ' Unset: any number.',
+    lower=0,
+  )
   layout: records.RecordSettings = settings_lib.group(records.RecordSettings)
+
+  def __post_init__(self):
+    super().__post_init__()
+    if (self.input_mode == 'files') != (self.image_dir is not None):
+      raise errors.InputError(
+        f'--input_mode={self.input_mode} with --image_dir={self.image_dir} makes no sense: files'
+        ' needs it, the folder of the image files, and the others have no use for it.'
+      )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +118,19 @@ class TrainingDataSettings(DataSettings):
     ' ones at 1/2, 1/4 or 1/8 of their size as long as the crop is not enlarged.',
   )
 
+  def __post_init__(self):
+    super().__post_init__()
+    if self.cache != 'none' and self.input_mode != 'tfrecord':
+      raise errors.InputError(
+        f'--cache={self.cache} is for --input_mode=tfrecord; {self.input_mode} keeps what it needs'
+        ' in memory. Leave one of them out.'
+      )
+    if self.fast_jpeg and self.input_mode == 'memory':
+      raise errors.InputError(
+        '--fast_jpeg and --input_mode=memory exclude each other: images are decoded once, as a'
+        ' whole. Leave one of them out.'
+      )
+
 
 class Data(NamedTuple):
   """A dataset whose files were checked."""
@@ -91,6 +142,11 @@ class Data(NamedTuple):
   num_classes: int
   class_counts: tuple | None = None  # Examples of each; None where dataset_info.json is missing.
   task: str = dataset_info.TASKS[0]
+  # Of each file, the sound_records.Segments; None where all records are read.
+  segments: list | None = None
+  skipped: tuple[str, ...] = ()  # A sentence on each bad record left out, or several.
+  num_skipped: int = 0
+  compressions: tuple[str, ...] = ()  # Of each file, as tf.data names them; none: of no file.
 
 
 class Batch(NamedTuple):
@@ -112,7 +168,11 @@ def load_data(settings):
   if not dataset_dir:
     dataset_dir = dataset_factory.default_dir(name)
   dataset = dataset_factory.get_dataset(
-    name, settings.dataset_split_name, dataset_dir, settings=settings.layout
+    name,
+    settings.dataset_split_name,
+    dataset_dir,
+    settings=settings.layout,
+    image_dir=settings.image_dir,
   )
   num_classes = dataset.num_classes - settings.labels_offset
   if dataset.task != 'single_label' and settings.labels_offset:
@@ -131,7 +191,7 @@ def load_data(settings):
       f' {dataset.num_classes} classes of {name}; a classifier needs at least 2. Leave the flag'
       ' out, or use 1 where class 0 is a background that no example has.'
     )
-  counts = verification.check_records(dataset, dataset.num_classes, settings.labels_offset)
+  counts, kept = _check_records(dataset, settings)
   files = list(counts)
   info = dataset_info.read(os.path.dirname(files[0]))
   split = info.splits.get(settings.dataset_split_name) if info else None
@@ -140,7 +200,37 @@ def load_data(settings):
   }
   has_counts = is_whole and dataset.task != 'regression'
   class_counts = split.class_counts[settings.labels_offset :] if has_counts else None
-  return Data(dataset, files, sum(counts.values()), num_classes, class_counts, dataset.task)
+  compressions = tuple(map(verification.compression, files))
+  data = Data(
+    dataset,
+    files,
+    sum(counts.values()),
+    num_classes,
+    class_counts,
+    dataset.task,
+    compressions=compressions if any(compressions) else (),
+    **kept,
+  )
+  for sentence in data.skipped:
+    console.say(f'Skipped: {sentence}')
+  return data
+
+
+def _check_records(dataset, settings):
+  """Returns the number of records by file, and what Data says of those left out."""
+  of_labels = (dataset.num_classes, settings.labels_offset)
+  if settings.record_errors == 'stop':
+    return verification.check_records(dataset, *of_labels), {}
+  found = sound_records.find(dataset, *of_labels, settings.max_skipped_records)
+  counts = {path: contents.num_records for path, contents in found.items()}
+  bad = [bad for contents in found.values() for bad in contents.bad]
+  if not bad:
+    return counts, {}
+  return counts, {
+    'segments': [contents.segments for contents in found.values()],
+    'skipped': tuple(bad.sentence for bad in bad),
+    'num_skipped': sum(bad.num_records for bad in bad),
+  }
 
 
 def make_training_batches(data, settings, model_name, image_size, seed=None, num_seen=0):
@@ -157,12 +247,12 @@ def make_training_batches(data, settings, model_name, image_size, seed=None, num
   """
   preprocessing = preprocessing_factory.find(settings.preprocessing_name or model_name)
   decoder = data.dataset.decoder
-  is_decoded = settings.cache == 'decoded'
+  is_decoded = settings.cache == 'decoded' or settings.input_mode == 'memory'
   cuts_early = (
     preprocessing.choose_window is not None
     and isinstance(decoder, records.Decoder)
     and decoder.varies_in_size
-    and not is_decoded
+    and settings.cache != 'decoded'
   )
   more = {'crop_image': False} if cuts_early else {}
 
@@ -180,16 +270,21 @@ def make_training_batches(data, settings, model_name, image_size, seed=None, num
         lambda shape: choose_window(shape, window_seed),
         fast_size=image_size if settings.fast_jpeg else None,
       )
-    else:
-      image, label = decoder.decode(record, ['image', 'label'])
-    return image, _checked(label, data, settings, source), source
+      return image, _checked(label, data, settings, source), source
+    return _decode(data, settings, source, record)
 
   # Without autograph's conversion, which would wrap up the errors.
   @tf.autograph.experimental.do_not_convert
   def make_example(index, example):
     is_seeded = settings.deterministic_input
     with randomness.seeded(tf.stack([seed, index])) if is_seeded else contextlib.nullcontext():
+      if kept is not None:
+        example = kept.fetch(example)
       image, label, source = example if is_decoded else decode(*example)
+      if is_decoded and cuts_early:
+        # With the numbers of the other input modes.
+        corner, size, *_ = choose_window(tf.shape(image), randomness.seed())
+        image = tf.slice(image, corner, size)
       image = preprocessing.preprocess_image(
         image,
         image_size,
@@ -204,7 +299,8 @@ def make_training_batches(data, settings, model_name, image_size, seed=None, num
 
   if seed is None:
     seed = random.SystemRandom().getrandbits(31)
-  examples = _in_epochs(data, settings, decode if is_decoded else None, seed, num_seen)
+  kept = _keep(data, settings)
+  examples = _in_epochs(data, settings, kept, decode if is_decoded else None, seed, num_seen)
   with warnings.catch_warnings():
     # That the graph's seed reaches the distortions is what is wanted.
     warnings.filterwarnings('ignore', 'Seed .* from outer graph')
@@ -222,17 +318,48 @@ def make_evaluation_batches(data, settings, model_name, image_size):
   )
 
   @tf.autograph.experimental.do_not_convert
-  def make_example(source, record):
-    image, label = data.dataset.decoder.decode(record, ['image', 'label'])
-    label = _checked(label, data, settings, source)
+  def make_example(*example):
+    if kept is not None:
+      example = kept.fetch(*example)
+    is_decoded = settings.input_mode == 'memory'
+    image, label, source = example if is_decoded else _decode(data, settings, *example)
     return Batch(preprocess(image, image_size, image_size), label, source)
 
-  examples = _read(_list_files(data), len(data.files), settings)
+  kept = _keep(data, settings)
+  examples = _read(_list_files(data), data, settings.num_readers, kept)
   examples = examples.map(make_example, num_parallel_calls=_num_threads(settings))
   return _in_batches(examples, settings, drop_remainder=False)
 
 
-def _in_epochs(data, settings, decode, seed, num_seen):
+def _keep(data, settings):
+  """Returns the KeptExamples of the input mode; None where records are read."""
+  if settings.input_mode == 'tfrecord':
+    return None
+  kept = kept_examples.KeptExamples(len(data.files))
+  with tf.Graph().as_default(), explained_errors(data, settings):
+    # One file after the other.
+    examples = _read(_list_files(data), data, num_readers=1)
+    if settings.input_mode == 'files':
+      strip = kept_examples.without_image(
+        settings.layout.record_image_key, settings.image_dir, data.files
+      )
+      kept.fill(examples, data.num_examples, 'Listing images', 0, strip)
+    else:
+      decoded = examples.map(
+        lambda *example: _decode(data, settings, *example),
+        num_parallel_calls=_num_threads(settings),
+      )
+      kept.fill(decoded, data.num_examples, 'Decoding images', 2)
+  return kept
+
+
+def _decode(data, settings, source, record):
+  """Returns the image, the label and the source of a record."""
+  image, label = data.dataset.decoder.decode(record, ['image', 'label'])
+  return image, _checked(label, data, settings, source), source
+
+
+def _in_epochs(data, settings, kept, decode, seed, num_seen):
   """Returns an endless dataset of (number of the example, its record or what `decode` makes of it).
 
   Each epoch shuffles the files, and the examples in a buffer, by a seed of its own: a run that is
@@ -240,17 +367,17 @@ def _in_epochs(data, settings, decode, seed, num_seen):
   """
   num_files = len(data.files)
   files = _list_files(data)
-  kept = None
+  cached = None
   if settings.cache != 'none':
-    kept = _read(files, num_files, settings)
+    cached = _read(files, data, settings.num_readers)
     if decode:
-      kept = kept.map(decode, num_parallel_calls=_num_threads(settings))
-    kept = kept.cache()
+      cached = cached.map(decode, num_parallel_calls=_num_threads(settings))
+    cached = cached.cache()
 
   def read_epoch(epoch):
-    if kept is not None:
-      return kept
-    return _read(files.shuffle(num_files, seed + epoch), num_files, settings)
+    if cached is not None:
+      return cached
+    return _read(files.shuffle(num_files, seed + epoch), data, settings.num_readers, kept)
 
   buffer_size = min(data.num_examples, settings.shuffle_buffer_size)
   first_epoch, num_skipped = divmod(num_seen, data.num_examples)
@@ -264,14 +391,23 @@ def _list_files(data):
   return tf.data.Dataset.from_tensor_slices(data.files).enumerate()
 
 
-def _read(files, num_files, settings):
-  """Returns a dataset of ([index of the file, number of the record in it], serialized example)."""
+def _read(files, data, num_readers, kept=None):
+  """Returns a dataset of ([index of the file, number of the record in it], serialized example).
+
+  From `kept`, a KeptExamples, it is of their places instead.
+  """
 
   def read_file(index, path):
-    examples = tf.data.TFRecordDataset(path).enumerate()
+    if kept is not None:
+      return kept.list_file(index)
+    if data.segments is not None:
+      examples = sound_records.read(path, data.segments, index)
+    else:
+      compression = tf.gather(data.compressions, index) if data.compressions else None
+      examples = tf.data.TFRecordDataset(path, compression).enumerate()
     return examples.map(lambda number, record: (tf.stack([index, number]), record))
 
-  num_readers = min(settings.num_readers, num_files)
+  num_readers = min(num_readers, len(data.files))
   return files.interleave(read_file, cycle_length=num_readers, num_parallel_calls=num_readers)
 
 
