@@ -328,14 +328,19 @@ def _decode_raw(pixels, shape, channels):
   # Without the last number, an image is gray.
   shape = tf.concat([tf.cast(shape, tf.int64), [1]], axis=0)[:3]
   image = tf.reshape(tf.io.decode_raw(pixels, tf.uint8), shape)
-  is_gray = tf.equal(shape[2], 1)
-  if channels == 1:
-    return tf.cond(is_gray, lambda: image, lambda: tf.image.rgb_to_grayscale(_rgb(image[..., :3])))
-  return tf.cond(is_gray, lambda: tf.image.grayscale_to_rgb(image[..., :1]), lambda: image[..., :3])
 
+  def from_gray():
+    return image if channels == 1 else tf.image.grayscale_to_rgb(image[..., :1])
 
-def _rgb(image):
-  return tf.ensure_shape(image, [None, None, 3])
+  def from_colour():
+    if channels == 3:
+      return image[..., :3]
+    return tf.image.rgb_to_grayscale(tf.ensure_shape(image[..., :3], [None, None, 3]))
+
+  num_channels = tf.dimension_value(image.shape[-1])
+  if num_channels is not None:
+    return from_gray() if num_channels == 1 else from_colour()
+  return tf.cond(tf.equal(shape[2], 1), from_gray, from_colour)
 
 
 def reason(error: tf.errors.OpError) -> str:
