@@ -8,6 +8,7 @@ import contextlib
 import fnmatch
 import gzip
 import hashlib
+import itertools
 import os
 import zlib
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 import tqdm
+from google.protobuf import message
 
 from datasets import dataset_info, labels, record_cache, record_files, records
 from slimcompat import errors, slim, tf
@@ -24,6 +26,7 @@ _BATCH_SIZE = 1024  # Records summarized per session.run.
 _FRAME_BYTES = 8 + 4 + 4
 _GZIP_MAGIC = b'\x1f\x8b\x08'  # With the only method of compression that there is.
 _MAX_NAMES_LISTED = 8
+_NUM_CHECKED_FOR_KEY = 100
 _MAX_REASON_LENGTH = 200
 
 
@@ -81,6 +84,27 @@ def check_records(
         cache.put(path, state, contents)
       counts[path] = contents.num_records
   return counts
+
+
+def check_label_key(path: str, key: str):
+  """Raises InputError when none of the first records of a file has the key of its labels.
+
+  A record without it is not told from one to which no label applies.
+  """
+  options = tf.io.TFRecordOptions(compression_type=compression(path))
+  found = set()
+  with contextlib.suppress(tf.errors.DataLossError, message.DecodeError):
+    for record in itertools.islice(
+      tf.python_io.tf_record_iterator(path, options), _NUM_CHECKED_FOR_KEY
+    ):
+      found.update(tf.train.Example.FromString(record).features.feature)
+      if key in found:
+        return
+  if found:
+    raise errors.InputError(
+      f'The records of {path} have no key {key}, where their labels should be, only'
+      f' {", ".join(sorted(found))}. Give --record_label_key.'
+    )
 
 
 def find_bad_record(

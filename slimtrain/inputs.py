@@ -193,6 +193,8 @@ def load_data(settings):
     )
   counts, kept = _check_records(dataset, settings)
   files = list(counts)
+  if dataset.task == 'multi_label' and isinstance(dataset.decoder, records.Decoder):
+    verification.check_label_key(files[0], dataset.decoder.label_key)
   info = dataset_info.read(os.path.dirname(files[0]))
   split = info.splits.get(settings.dataset_split_name) if info else None
   is_whole = split and {os.path.basename(file) for file in files} == {

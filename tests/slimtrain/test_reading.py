@@ -237,6 +237,15 @@ def test_undecodable_images_and_wrong_labels_are_left_out(folder, tmp_path):
     inputs.load_data(make_settings(tmp_path, record_errors='skip', max_skipped_records=2))
 
 
+def test_several_labels_need_their_key(folder):
+  """Without it, no label would apply to any image."""
+  layout = records_lib.RecordSettings(num_classes=5, task_type='multi_label')
+  assert inputs.load_data(make_settings(folder, layout=layout)).task == 'multi_label'
+  layout = dataclasses.replace(layout, record_label_key='mine')
+  with pytest.raises(errors.InputError, match=r'no key mine, .* image/class/label, image/encoded'):
+    inputs.load_data(make_settings(folder, layout=layout))
+
+
 def test_nothing_that_is_left_is_an_error(folder, tmp_path):
   os.makedirs(tmp_path / 'records')
   (tmp_path / 'records' / 'a_train').write_text('<html>Not found</html>')
