@@ -7,6 +7,8 @@ one turns up.
 
 from typing import NamedTuple
 
+import numpy as np
+
 from datasets import dataset_info, record_cache, record_files, verification
 from slimcompat import errors, slim, tf
 
@@ -144,24 +146,26 @@ def _parse(content):
     return None
 
 
-def read(path: tf.Tensor, segments: list[list[Segment]], index: tf.Tensor) -> tf.data.Dataset:
+def read(
+  path: tf.Tensor, compression: tf.Tensor | str, segments: list[list[Segment]], index: tf.Tensor
+) -> tf.data.Dataset:
   """Returns a dataset of (number in the file, serialized example) of sound records.
 
   Args:
     path: scalar string.
+    compression: of the file, as verification.compression names it.
     segments: those of all files.
     index: int64 scalar, of the file.
   """
   flat = [segment for of_file in segments for segment in of_file]
-  ends = [sum(map(len, segments[: count + 1])) for count in range(len(segments))]
   offsets, numbers, counts = (tf.constant(column, tf.int64) for column in zip(*flat, strict=True))
-  ends = tf.constant([0, *ends], tf.int64)
+  ends = tf.constant(np.cumsum([0, *map(len, segments)]), tf.int64)
 
   def read_segment(position):
     # The class of TensorFlow that reads records has no argument for where to begin.
     variant = tf.raw_ops.TFRecordDatasetV2(
       filenames=[path],
-      compression_type='',
+      compression_type=compression,
       buffer_size=tf.constant(1 << 18, tf.int64),
       byte_offsets=[offsets[position]],
     )

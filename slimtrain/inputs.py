@@ -13,18 +13,15 @@ from typing import NamedTuple
 from datasets import (
   dataset_factory,
   dataset_info,
-  labels,
   records,
   sound_records,
   verification,
 )
 from slimcompat import errors, slim, tf
-from slimtrain import console, kept_examples
+from slimtrain import console
+from slimtrain import examples as examples_lib
 from slimtrain import settings as settings_lib
 from slimtrain.preprocessing import preprocessing_factory, randomness
-
-# Marks, in an error of TensorFlow, a sentence of our own.
-_MARK = 'Bad record: '
 
 
 @dataclasses.dataclass(frozen=True)
@@ -272,8 +269,8 @@ def make_training_batches(data, settings, model_name, image_size, seed=None, num
         lambda shape: choose_window(shape, window_seed),
         fast_size=image_size if settings.fast_jpeg else None,
       )
-      return image, _checked(label, data, settings, source), source
-    return _decode(data, settings, source, record)
+      return image, examples_lib.checked(label, data, settings, source), source
+    return examples_lib.decode(data, settings, source, record)
 
   # Without autograph's conversion, which would wrap up the errors.
   @tf.autograph.experimental.do_not_convert
@@ -302,11 +299,13 @@ def make_training_batches(data, settings, model_name, image_size, seed=None, num
   if seed is None:
     seed = random.SystemRandom().getrandbits(31)
   kept = _keep(data, settings)
-  examples = _in_epochs(data, settings, kept, decode if is_decoded else None, seed, num_seen)
+  examples = examples_lib.in_epochs(
+    data, settings, kept, decode if is_decoded else None, seed, num_seen
+  )
   with warnings.catch_warnings():
     # That the graph's seed reaches the distortions is what is wanted.
     warnings.filterwarnings('ignore', 'Seed .* from outer graph')
-    examples = examples.map(make_example, num_parallel_calls=_num_threads(settings))
+    examples = examples.map(make_example, num_parallel_calls=examples_lib.num_threads(settings))
   return _in_batches(examples, settings, drop_remainder=True)
 
 
@@ -324,107 +323,18 @@ def make_evaluation_batches(data, settings, model_name, image_size):
     if kept is not None:
       example = kept.fetch(*example)
     is_decoded = settings.input_mode == 'memory'
-    image, label, source = example if is_decoded else _decode(data, settings, *example)
+    image, label, source = example if is_decoded else examples_lib.decode(data, settings, *example)
     return Batch(preprocess(image, image_size, image_size), label, source)
 
   kept = _keep(data, settings)
-  examples = _read(_list_files(data), data, settings.num_readers, kept)
-  examples = examples.map(make_example, num_parallel_calls=_num_threads(settings))
+  examples = examples_lib.read(examples_lib.list_files(data), data, settings.num_readers, kept)
+  examples = examples.map(make_example, num_parallel_calls=examples_lib.num_threads(settings))
   return _in_batches(examples, settings, drop_remainder=False)
 
 
 def _keep(data, settings):
-  """Returns the KeptExamples of the input mode; None where records are read."""
-  if settings.input_mode == 'tfrecord':
-    return None
-  kept = kept_examples.KeptExamples(len(data.files))
-  with tf.Graph().as_default(), explained_errors(data, settings):
-    # One file after the other.
-    examples = _read(_list_files(data), data, num_readers=1)
-    if settings.input_mode == 'files':
-      strip = kept_examples.without_image(
-        settings.layout.record_image_key, settings.image_dir, data.files
-      )
-      kept.fill(examples, data.num_examples, 'Listing images', 0, strip)
-    else:
-      decoded = examples.map(
-        lambda *example: _decode(data, settings, *example),
-        num_parallel_calls=_num_threads(settings),
-      )
-      kept.fill(decoded, data.num_examples, 'Decoding images', 2)
-  return kept
-
-
-def _decode(data, settings, source, record):
-  """Returns the image, the label and the source of a record."""
-  image, label = data.dataset.decoder.decode(record, ['image', 'label'])
-  return image, _checked(label, data, settings, source), source
-
-
-def _in_epochs(data, settings, kept, decode, seed, num_seen):
-  """Returns an endless dataset of (number of the example, its record or what `decode` makes of it).
-
-  Each epoch shuffles the files, and the examples in a buffer, by a seed of its own: a run that is
-  continued skips whole epochs, and in the last one reads records but does not decode them.
-  """
-  num_files = len(data.files)
-  files = _list_files(data)
-  cached = None
-  if settings.cache != 'none':
-    cached = _read(files, data, settings.num_readers)
-    if decode:
-      cached = cached.map(decode, num_parallel_calls=_num_threads(settings))
-    cached = cached.cache()
-
-  def read_epoch(epoch):
-    if cached is not None:
-      return cached
-    return _read(files.shuffle(num_files, seed + epoch), data, settings.num_readers, kept)
-
-  buffer_size = min(data.num_examples, settings.shuffle_buffer_size)
-  first_epoch, num_skipped = divmod(num_seen, data.num_examples)
-  epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
-  examples = epochs.flat_map(lambda epoch: read_epoch(epoch).shuffle(buffer_size, seed + epoch))
-  return examples.skip(num_skipped).enumerate(num_seen)
-
-
-def _list_files(data):
-  """Returns a dataset of (index in `data.files`, path)."""
-  return tf.data.Dataset.from_tensor_slices(data.files).enumerate()
-
-
-def _read(files, data, num_readers, kept=None):
-  """Returns a dataset of ([index of the file, number of the record in it], serialized example).
-
-  From `kept`, a KeptExamples, it is of their places instead.
-  """
-
-  def read_file(index, path):
-    if kept is not None:
-      return kept.list_file(index)
-    if data.segments is not None:
-      examples = sound_records.read(path, data.segments, index)
-    else:
-      compression = tf.gather(data.compressions, index) if data.compressions else None
-      examples = tf.data.TFRecordDataset(path, compression).enumerate()
-    return examples.map(lambda number, record: (tf.stack([index, number]), record))
-
-  num_readers = min(num_readers, len(data.files))
-  return files.interleave(read_file, cycle_length=num_readers, num_parallel_calls=num_readers)
-
-
-def _checked(label, data, settings, source):
-  """Returns the `label` of a record as its task has it, less the offset, having checked it."""
-  label = labels.as_label(data.task, label, data.dataset.num_classes)
-  summary = labels.summarize(data.task, label)
-  allowed = labels.allowed(data.task, data.dataset.num_classes, settings.labels_offset)
-  is_good = tf.logical_and(summary >= allowed.start, summary < allowed.stop)
-  complaint = tf.strings.format(
-    f'{_MARK}Record {{}} (counted from 0) of {{}} {labels.complaint(data.task, allowed)}',
-    (source[1], tf.gather(data.files, source[0]), summary),
-  )
-  with tf.control_dependencies([tf.debugging.Assert(is_good, [complaint])]):
-    return label - settings.labels_offset if settings.labels_offset else tf.identity(label)
+  with explained_errors(data, settings):
+    return examples_lib.keep(data, settings)
 
 
 def _check_reproducible(preprocessing_name):
@@ -438,19 +348,13 @@ def _check_reproducible(preprocessing_name):
       )
 
 
-def _num_threads(settings):
-  has_affinity = hasattr(os, 'sched_getaffinity')
-  num_cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count()
-  return max(settings.num_preprocessing_threads, num_cores)
-
-
 def _in_batches(examples, settings, drop_remainder):
   """Returns a dataset of Batches, made ahead of the step in threads that do nothing else."""
   batches = examples.batch(settings.batch_size, drop_remainder=drop_remainder)
   options = tf.data.Options()
   options.deterministic = not drop_remainder or settings.deterministic_input
   options.experimental_optimization.map_and_batch_fusion = True
-  options.threading.private_threadpool_size = _num_threads(settings)
+  options.threading.private_threadpool_size = examples_lib.num_threads(settings)
   options.threading.max_intra_op_parallelism = 1
   return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
 
@@ -466,7 +370,7 @@ def explained_errors(data, settings):
   try:
     yield
   except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
-    marked = re.search(f'{_MARK}(.*?[.])\\]', error.message, re.DOTALL)
+    marked = re.search(f'{examples_lib.MARK}(.*?[.])\\]', error.message, re.DOTALL)
     sentence = marked and marked.group(1)
     if sentence is None:
       sentence = verification.find_bad_record(

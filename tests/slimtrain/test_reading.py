@@ -1,6 +1,7 @@
 """Records, image files and memory give the same batches; only bad records are left out."""
 
 import dataclasses
+import gzip
 import io
 import os
 import shutil
@@ -235,6 +236,19 @@ def test_undecodable_images_and_wrong_labels_are_left_out(folder, tmp_path):
   assert 'has the label 5' in data.skipped[0]
   with pytest.raises(errors.InputError, match=r'max_skipped_records=2 .*Record 2 .*Record 7 '):
     inputs.load_data(make_settings(tmp_path, record_errors='skip', max_skipped_records=2))
+
+
+def test_sound_compressed_files_are_kept_beside_bad_ones(folder, tmp_path):
+  shutil.copytree(folder / 'records', tmp_path / 'records')
+  records = tmp_path / 'records'
+  (records / 'my_train_0').write_bytes(gzip.compress((records / 'my_train_0').read_bytes()))
+  (records / 'my_train_1').write_bytes((records / 'my_train_1').read_bytes()[:-1])
+  settings = make_settings(tmp_path, record_errors='skip')
+  sources = evaluate(settings)[2]
+  assert np.bincount(sources[:, 0]).tolist() == [NUM_RECORDS, NUM_RECORDS - 1, NUM_RECORDS]
+  (records / 'my_train_2').write_bytes(gzip.compress((records / 'my_train_2').read_bytes()[:-1]))
+  with pytest.raises(errors.InputError, match='gzip cannot be skipped: decompress it'):
+    inputs.load_data(settings)
 
 
 def test_several_labels_need_their_key(folder):
