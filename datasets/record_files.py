@@ -10,6 +10,7 @@ import functools
 import mmap
 import os
 import struct
+import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -26,7 +27,10 @@ _CRC = struct.Struct('<I')
 # A tf.train.Example is smaller, for a serialized protocol buffer is: a greater length is damage.
 _MAX_PAYLOAD_BYTES = 2**31 - 1
 _SEARCH_BYTES = 1 << 20
-_GZIP_MAGIC = b'\x1f\x8b'
+_GZIP_MAGIC = b'\x1f\x8b\x08'
+# For zlib: gzip's format, with the largest window.
+_GZIP_WINDOW_BITS = 16 + zlib.MAX_WBITS
+_COMPRESSED_BYTES = 1 << 14  # Taken at a time: those before damage are not lost.
 _NUM_BYTES_SHOWN = 20
 
 
@@ -44,21 +48,25 @@ def read_frames(path: str) -> Iterator[Frame]:
 
   After a damaged length reading goes on at the next place where a length and its checksum agree.
   A payload whose own checksum is right comes with its Frame even where its length is damaged. An
-  empty file gives no Frame.
+  empty file gives no Frame. Of a damaged file compressed with gzip, the records before the damage
+  are read; the offsets are those in the file decompressed.
   """
-  data = _open(path)
+  data, complaint = _open(path)
   offset = 0
   while offset < len(data):
     frame, offset = _read_frame(data, offset)
+    if offset == len(data) and complaint and frame.payload is None:
+      break
     yield frame
+  if complaint:
+    yield Frame(offset, None, complaint)
 
 
 def read_payload(path: str, offset: int) -> bytes:
   """Returns the payload of the sound record that begins at `offset`."""
-  with tf.io.gfile.GFile(path, 'rb') as file:
-    file.seek(offset)
-    length, _ = _HEADER.unpack(file.read(_HEADER.size))
-    return file.read(length)
+  data, _ = _open(path)
+  length, _ = _HEADER.unpack(data[offset : offset + _HEADER.size])
+  return data[offset + _HEADER.size : offset + _HEADER.size + length]
 
 
 def crc32c(data: bytes) -> int:
@@ -134,6 +142,36 @@ def _shift(crcs, tables):
 
 
 def _open(path):
+  """Returns the bytes of a file, decompressed, and what is wrong with its compression, or ''."""
+  data = _map(path)
+  if data[:3] != _GZIP_MAGIC or _length_at(data, 0) is not None:
+    return data, ''
+  return _decompress(path, len(data), os.stat(path).st_mtime_ns if '://' not in path else 0)
+
+
+# Pictures are taken out of a file one by one.
+@functools.lru_cache(maxsize=1)
+def _decompress(path, *_state):
+  data = _map(path)
+  decompressed = bytearray()
+  decompressor = zlib.decompressobj(_GZIP_WINDOW_BITS)
+  is_complete = False
+  for begin in range(0, len(data), _COMPRESSED_BYTES):
+    part = data[begin : begin + _COMPRESSED_BYTES]
+    while part:
+      try:
+        decompressed += decompressor.decompress(part)
+      except zlib.error as error:
+        return bytes(decompressed), f'cannot be decompressed, nor what comes after it: {error}.'
+      part = decompressor.unused_data
+      is_complete = decompressor.eof
+      if is_complete:  # Another part of the file may follow, compressed by itself.
+        decompressor = zlib.decompressobj(_GZIP_WINDOW_BITS)
+  complaint = '' if is_complete else 'cannot be decompressed: the file is cut short.'
+  return bytes(decompressed), complaint
+
+
+def _map(path):
   """Returns the bytes of a file, of a local one without reading it."""
   if '://' in path:
     with tf.io.gfile.GFile(path, 'rb') as file:
@@ -154,21 +192,17 @@ def _read_frame(data, offset):
   payload = data[begin:end]
   if _has_crc(data, payload, end):
     return Frame(offset, payload), end + _CRC.size
-  following = end + _CRC.size
-  if following < len(data) and _length_at(data, following) is not None:
-    return Frame(offset, None, 'is damaged: its bytes do not match their checksum.'), following
   # Bytes may be missing, or too many: the next record is anywhere.
-  found = _find_header(data, offset + 1)
-  if found is not None:
-    complaint = f'is damaged: it should have {length} bytes, but the next begins after'
-    return Frame(offset, None, f'{complaint} {found - begin}.'), found
-  if following == len(data):
-    return Frame(offset, None, 'is damaged: its bytes do not match their checksum.'), following
-  if following > len(data):
-    return Frame(offset, None, _cut(data, offset)), len(data)
-  return Frame(offset, None, f'is damaged, and so are the {len(data) - end} bytes after it.'), len(
-    data
-  )
+  following = _find_header(data, offset + 1)
+  if following is None:
+    following = len(data)
+  if end + _CRC.size > len(data) == following:
+    return Frame(offset, None, _cut(data, offset)), following
+  complaint = 'is damaged: its bytes do not match their checksum.'
+  if following != end + _CRC.size:
+    num_bytes = following - begin - _CRC.size
+    complaint = f'is damaged: it should have {length} bytes, but has {num_bytes}.'
+  return Frame(offset, None, complaint), following
 
 
 def _read_without_length(data, offset):
@@ -184,8 +218,6 @@ def _read_without_length(data, offset):
       return Frame(offset, payload, complaint), end + _CRC.size
   if found is not None:
     complaint = f'has a damaged length; the next record begins {found - offset} bytes later.'
-  elif data[:2] == _GZIP_MAGIC and not offset:
-    complaint = 'is no record: the file is compressed with gzip. Decompress it first.'
   elif not offset:
     beginning = bytes(data[:_NUM_BYTES_SHOWN])
     complaint = f'is no record: the file is damaged, or no TFRecord file; it begins {beginning!r}.'
