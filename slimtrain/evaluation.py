@@ -102,6 +102,7 @@ def evaluate(settings):
     'dataset': settings.data.dataset_name,
     'split': settings.data.dataset_split_name,
     'examples': num_examples,
+    **({'skipped': data.num_skipped} if data.num_skipped else {}),
     # A float32 has 7 digits.
     **{tag: float(f'{value:.7g}') for tag, value in values.items()},
   }

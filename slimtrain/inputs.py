@@ -8,14 +8,19 @@ import re
 import warnings
 from typing import NamedTuple
 
-from datasets import dataset_factory, dataset_info, labels, records, verification
+from datasets import (
+  dataset_factory,
+  dataset_info,
+  records,
+  sound_records,
+  verification,
+)
 from slimcompat import errors, slim, tf
+from slimtrain import console
+from slimtrain import examples as examples_lib
 from slimtrain import settings as settings_lib
 from slimtrain import watchdog
 from slimtrain.preprocessing import preprocessing_factory, randomness
-
-# Marks, in an error of TensorFlow, a sentence of our own.
-_MARK = 'Bad record: '
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +58,37 @@ class DataSettings(settings_lib.Settings):
   input_timeout_secs: float = settings_lib.setting(
     120.0, 'Seconds without a first batch after which the input counts as stuck.', above=0
   )
+  input_mode: str = settings_lib.setting(
+    'tfrecord',
+    'Where images are taken from: the TFRecords; the image files in --image_dir that the records'
+    ' name; or memory, where all are decoded before the first step. Examples and their order are'
+    ' the same.',
+    choices=('tfrecord', 'files', 'memory'),
+  )
+  image_dir: str | None = settings_lib.setting(
+    None, 'files: the folder that was converted, with the image files.'
+  )
+  record_errors: str = settings_lib.setting(
+    'stop',
+    'What follows a bad record: the run ends and names it; or it is left out. For that, every'
+    ' record is read and decoded once before the first step, which is remembered.',
+    choices=('stop', 'skip'),
+  )
+  max_skipped_records: int | None = settings_lib.setting(
+    None,
+    '--record_errors=skip: bad records left out at most; with more the run ends and lists them.'
+    ' Unset: any number.',
+    lower=0,
+  )
   layout: records.RecordSettings = settings_lib.group(records.RecordSettings)
+
+  def __post_init__(self):
+    super().__post_init__()
+    if (self.input_mode == 'files') != (self.image_dir is not None):
+      raise errors.InputError(
+        f'--input_mode={self.input_mode} with --image_dir={self.image_dir} makes no sense: files'
+        ' needs it, the folder of the image files, and the others have no use for it.'
+      )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +117,19 @@ class TrainingDataSettings(DataSettings):
     ' ones at 1/2, 1/4 or 1/8 of their size as long as the crop is not enlarged.',
   )
 
+  def __post_init__(self):
+    super().__post_init__()
+    if self.cache != 'none' and self.input_mode != 'tfrecord':
+      raise errors.InputError(
+        f'--cache={self.cache} is for --input_mode=tfrecord; {self.input_mode} keeps what it needs'
+        ' in memory. Leave one of them out.'
+      )
+    if self.fast_jpeg and self.input_mode == 'memory':
+      raise errors.InputError(
+        '--fast_jpeg and --input_mode=memory exclude each other: images are decoded once, as a'
+        ' whole. Leave one of them out.'
+      )
+
 
 class Data(NamedTuple):
   """A dataset whose files were checked."""
@@ -93,6 +141,11 @@ class Data(NamedTuple):
   num_classes: int
   class_counts: tuple | None = None  # Examples of each; None where dataset_info.json is missing.
   task: str = dataset_info.TASKS[0]
+  # Of each file, the sound_records.Segments; None where all records are read.
+  segments: list | None = None
+  skipped: tuple[str, ...] = ()  # A sentence on each bad record left out, or several.
+  num_skipped: int = 0
+  compressions: tuple[str, ...] = ()  # Of each file, as tf.data names them; none: of no file.
 
 
 class Batch(NamedTuple):
@@ -114,7 +167,11 @@ def load_data(settings):
   if not dataset_dir:
     dataset_dir = dataset_factory.default_dir(name)
   dataset = dataset_factory.get_dataset(
-    name, settings.dataset_split_name, dataset_dir, settings=settings.layout
+    name,
+    settings.dataset_split_name,
+    dataset_dir,
+    settings=settings.layout,
+    image_dir=settings.image_dir,
   )
   num_classes = dataset.num_classes - settings.labels_offset
   if dataset.task != 'single_label' and settings.labels_offset:
@@ -133,8 +190,10 @@ def load_data(settings):
       f' {dataset.num_classes} classes of {name}; a classifier needs at least 2. Leave the flag'
       ' out, or use 1 where class 0 is a background that no example has.'
     )
-  counts = verification.check_records(dataset, dataset.num_classes, settings.labels_offset)
+  counts, kept = _check_records(dataset, settings)
   files = list(counts)
+  if dataset.task == 'multi_label' and isinstance(dataset.decoder, records.Decoder):
+    verification.check_label_key(files[0], dataset.decoder.label_key)
   info = dataset_info.read(os.path.dirname(files[0]))
   split = info.splits.get(settings.dataset_split_name) if info else None
   is_whole = split and {os.path.basename(file) for file in files} == {
@@ -142,7 +201,37 @@ def load_data(settings):
   }
   has_counts = is_whole and dataset.task != 'regression'
   class_counts = split.class_counts[settings.labels_offset :] if has_counts else None
-  return Data(dataset, files, sum(counts.values()), num_classes, class_counts, dataset.task)
+  compressions = tuple(map(verification.compression, files))
+  data = Data(
+    dataset,
+    files,
+    sum(counts.values()),
+    num_classes,
+    class_counts,
+    dataset.task,
+    compressions=compressions if any(compressions) else (),
+    **kept,
+  )
+  for sentence in data.skipped:
+    console.say(f'Skipped: {sentence}')
+  return data
+
+
+def _check_records(dataset, settings):
+  """Returns the number of records by file, and what Data says of those left out."""
+  of_labels = (dataset.num_classes, settings.labels_offset)
+  if settings.record_errors == 'stop':
+    return verification.check_records(dataset, *of_labels), {}
+  found = sound_records.find(dataset, *of_labels, settings.max_skipped_records)
+  counts = {path: contents.num_records for path, contents in found.items()}
+  bad = [bad for contents in found.values() for bad in contents.bad]
+  if not bad:
+    return counts, {}
+  return counts, {
+    'segments': [contents.segments for contents in found.values()],
+    'skipped': tuple(bad.sentence for bad in bad),
+    'num_skipped': sum(bad.num_records for bad in bad),
+  }
 
 
 def make_training_batches(data, settings, model_name, image_size, seed=None, num_seen=0):
@@ -159,12 +248,12 @@ def make_training_batches(data, settings, model_name, image_size, seed=None, num
   """
   preprocessing = preprocessing_factory.find(settings.preprocessing_name or model_name)
   decoder = data.dataset.decoder
-  is_decoded = settings.cache == 'decoded'
+  is_decoded = settings.cache == 'decoded' or settings.input_mode == 'memory'
   cuts_early = (
     preprocessing.choose_window is not None
     and isinstance(decoder, records.Decoder)
     and decoder.varies_in_size
-    and not is_decoded
+    and settings.cache != 'decoded'
   )
   more = preprocessing_factory.arguments(
     preprocessing, settings.preprocessing, settings.dataset_dir
@@ -186,16 +275,21 @@ def make_training_batches(data, settings, model_name, image_size, seed=None, num
         lambda shape: choose_window(shape, window_seed),
         fast_size=image_size if settings.fast_jpeg else None,
       )
-    else:
-      image, label = decoder.decode(record, ['image', 'label'])
-    return image, _checked(label, data, settings, source), source
+      return image, examples_lib.checked(label, data, settings, source), source
+    return examples_lib.decode(data, settings, source, record)
 
   # Without autograph's conversion, which would wrap up the errors.
   @tf.autograph.experimental.do_not_convert
   def make_example(index, example):
     is_seeded = settings.deterministic_input
     with randomness.seeded(tf.stack([seed, index])) if is_seeded else contextlib.nullcontext():
+      if kept is not None:
+        example = kept.fetch(example)
       image, label, source = example if is_decoded else decode(*example)
+      if is_decoded and cuts_early:
+        # With the numbers of the other input modes.
+        corner, size, *_ = choose_window(tf.shape(image), randomness.seed())
+        image = tf.slice(image, corner, size)
       image = preprocessing.preprocess_image(
         image,
         image_size,
@@ -210,11 +304,14 @@ def make_training_batches(data, settings, model_name, image_size, seed=None, num
 
   if seed is None:
     seed = random.SystemRandom().getrandbits(31)
-  examples = _in_epochs(data, settings, decode if is_decoded else None, seed, num_seen)
+  kept = _keep(data, settings)
+  examples = examples_lib.in_epochs(
+    data, settings, kept, decode if is_decoded else None, seed, num_seen
+  )
   with warnings.catch_warnings():
     # That the graph's seed reaches the distortions is what is wanted.
     warnings.filterwarnings('ignore', 'Seed .* from outer graph')
-    examples = examples.map(make_example, num_parallel_calls=_num_threads(settings))
+    examples = examples.map(make_example, num_parallel_calls=examples_lib.num_threads(settings))
   return _in_batches(examples, settings, drop_remainder=True)
 
 
@@ -232,71 +329,22 @@ def make_evaluation_batches(data, settings, model_name, image_size):
   )
 
   @tf.autograph.experimental.do_not_convert
-  def make_example(source, record):
-    image, label = data.dataset.decoder.decode(record, ['image', 'label'])
-    label = _checked(label, data, settings, source)
+  def make_example(*example):
+    if kept is not None:
+      example = kept.fetch(*example)
+    is_decoded = settings.input_mode == 'memory'
+    image, label, source = example if is_decoded else examples_lib.decode(data, settings, *example)
     return Batch(preprocess(image, image_size, image_size), label, source)
 
-  examples = _read(_list_files(data), len(data.files), settings)
-  examples = examples.map(make_example, num_parallel_calls=_num_threads(settings))
+  kept = _keep(data, settings)
+  examples = examples_lib.read(examples_lib.list_files(data), data, settings.num_readers, kept)
+  examples = examples.map(make_example, num_parallel_calls=examples_lib.num_threads(settings))
   return _in_batches(examples, settings, drop_remainder=False)
 
 
-def _in_epochs(data, settings, decode, seed, num_seen):
-  """Returns an endless dataset of (number of the example, its record or what `decode` makes of it).
-
-  Each epoch shuffles the files, and the examples in a buffer, by a seed of its own: a run that is
-  continued skips whole epochs, and in the last one reads records but does not decode them.
-  """
-  num_files = len(data.files)
-  files = _list_files(data)
-  kept = None
-  if settings.cache != 'none':
-    kept = _read(files, num_files, settings)
-    if decode:
-      kept = kept.map(decode, num_parallel_calls=_num_threads(settings))
-    kept = kept.cache()
-
-  def read_epoch(epoch):
-    if kept is not None:
-      return kept
-    return _read(files.shuffle(num_files, seed + epoch), num_files, settings)
-
-  buffer_size = min(data.num_examples, settings.shuffle_buffer_size)
-  first_epoch, num_skipped = divmod(num_seen, data.num_examples)
-  epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
-  examples = epochs.flat_map(lambda epoch: read_epoch(epoch).shuffle(buffer_size, seed + epoch))
-  return examples.skip(num_skipped).enumerate(num_seen)
-
-
-def _list_files(data):
-  """Returns a dataset of (index in `data.files`, path)."""
-  return tf.data.Dataset.from_tensor_slices(data.files).enumerate()
-
-
-def _read(files, num_files, settings):
-  """Returns a dataset of ([index of the file, number of the record in it], serialized example)."""
-
-  def read_file(index, path):
-    examples = tf.data.TFRecordDataset(path).enumerate()
-    return examples.map(lambda number, record: (tf.stack([index, number]), record))
-
-  num_readers = min(settings.num_readers, num_files)
-  return files.interleave(read_file, cycle_length=num_readers, num_parallel_calls=num_readers)
-
-
-def _checked(label, data, settings, source):
-  """Returns the `label` of a record as its task has it, less the offset, having checked it."""
-  label = labels.as_label(data.task, label, data.dataset.num_classes)
-  summary = labels.summarize(data.task, label)
-  allowed = labels.allowed(data.task, data.dataset.num_classes, settings.labels_offset)
-  is_good = tf.logical_and(summary >= allowed.start, summary < allowed.stop)
-  complaint = tf.strings.format(
-    f'{_MARK}Record {{}} (counted from 0) of {{}} {labels.complaint(data.task, allowed)}',
-    (source[1], tf.gather(data.files, source[0]), summary),
-  )
-  with tf.control_dependencies([tf.debugging.Assert(is_good, [complaint])]):
-    return label - settings.labels_offset if settings.labels_offset else tf.identity(label)
+def _keep(data, settings):
+  with explained_errors(data, settings):
+    return examples_lib.keep(data, settings)
 
 
 def _check_reproducible(preprocessing_name):
@@ -310,19 +358,13 @@ def _check_reproducible(preprocessing_name):
       )
 
 
-def _num_threads(settings):
-  has_affinity = hasattr(os, 'sched_getaffinity')
-  num_cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count()
-  return max(settings.num_preprocessing_threads, num_cores)
-
-
 def _in_batches(examples, settings, drop_remainder):
   """Returns a dataset of Batches, made ahead of the step in threads that do nothing else."""
   batches = examples.batch(settings.batch_size, drop_remainder=drop_remainder)
   options = tf.data.Options()
   options.deterministic = not drop_remainder or settings.deterministic_input
   options.experimental_optimization.map_and_batch_fusion = True
-  options.threading.private_threadpool_size = _num_threads(settings)
+  options.threading.private_threadpool_size = examples_lib.num_threads(settings)
   options.threading.max_intra_op_parallelism = 1
   return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
 
@@ -338,7 +380,7 @@ def explained_errors(data, settings):
   try:
     yield
   except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
-    marked = re.search(f'{_MARK}(.*?[.])\\]', error.message, re.DOTALL)
+    marked = re.search(f'{examples_lib.MARK}(.*?[.])\\]', error.message, re.DOTALL)
     sentence = marked and marked.group(1)
     if sentence is None:
       sentence = verification.find_bad_record(
