@@ -294,12 +294,9 @@ def plan_resume(train_dir):
   if checkpoint is None:
     return None
   plan = plan_restore(checkpoint, tf.global_variables())
-  saved = [*plan.restored, *plan.unused]
-  lacking = [
-    variable.op.name
-    for variable in plan.missing
-    if not unfreezing.is_fresh(variable.op.name, saved, plan.restored)
-  ]
+  missing = [variable.op.name for variable in plan.missing]
+  fresh = unfreezing.find_fresh(missing, [*plan.restored, *plan.unused], plan.restored)
+  lacking = [name for name in missing if name not in fresh]
   if lacking:
     raise errors.InputError(
       f'{checkpoint} cannot be continued: it lacks {len(lacking)} variables, such as'
