@@ -31,6 +31,6 @@ setuptools.setup(
   ],
   extras_require={
     'gpu': ['tensorflow[and-cuda]>=2.16,<2.22'],
-    'dev': ['pytest', 'pytest-xdist', 'ruff'],
+    'dev': ['pytest', 'pytest-xdist', 'ruff', 'scikit-learn'],
   },
 )

@@ -51,7 +51,7 @@ class KnownDataset:
   @property
   def items(self) -> tuple[records.Item, ...]:
     """What a record gives, with the keys it is read from."""
-    return (records.image_item(self.image_shape), records.LABEL, *self.more_items)
+    return (records.image_item(self.image_shape), records.label_item(), *self.more_items)
 
   @property
   def channels(self) -> int:
@@ -59,6 +59,7 @@ class KnownDataset:
     return self.image_shape[-1]
 
 
+ANY_RECORDS = 'tfrecord'
 _MADE_BY_SLIM = "Directories made by slim's download_and_convert_data.py are read as they are."
 
 DATASETS = tables.Table(
@@ -124,6 +125,12 @@ DATASETS = tables.Table(
       description="One's own images, converted from a folder with a sub-folder per class.",
       how_to_get='Convert the folder: --image_dir=FOLDER --dataset_dir=DIRECTORY.',
     ),
+    KnownDataset(
+      ANY_RECORDS,
+      file_pattern='*%s*',
+      description='TFRecords that other programs wrote, by keys that the --record_ flags name.',
+      how_to_get='Put them, and labels.txt if there is one, into a directory.',
+    ),
   ],
 )
 
@@ -157,14 +164,16 @@ def get_dataset(
   dataset_dir: str,
   file_pattern: str | None = None,
   reader: type | None = None,
+  settings: records.RecordSettings | None = None,
 ) -> slim.dataset.Dataset:
   """Returns a split of the dataset that lies in `dataset_dir`.
 
   The result has `data_sources`, `reader`, `decoder`, `num_samples`, `items_to_descriptions`,
-  `num_classes` and `labels_to_names`, a dict or None. Its decoder gives `image`, uint8 `[height,
-  width, channels]` in [0, 255] with the dataset's own 1 or 3 channels, and `label`, a scalar
-  int64. `num_samples` comes from dataset_info.json; where there is none, the records are counted
-  when it is first asked for.
+  `num_classes`, `labels_to_names`, a dict or None, and `task`, one of dataset_info.TASKS. Its
+  decoder gives `image`, uint8 `[height, width, channels]` in [0, 255] with the dataset's own 1 or 3
+  channels, and `label`, as `labels` has it for the task; for regression, `num_classes` is the
+  number of targets. `num_samples` comes from dataset_info.json; where there is none, the records
+  are counted when it is first asked for.
 
   Args:
     name: a row of DATASETS.
@@ -173,12 +182,19 @@ def get_dataset(
     file_pattern: of the files, where it differs from the row's; `%s` stands for the split.
     reader: the class of reader that `slim.dataset_data_provider` uses; None is
       `tf.TFRecordReader`.
+    settings: the task and the keys, where dataset_info.json does not tell or there are others;
+      None is the task that it says, and slim's keys.
 
   Raises:
-    InputError: for an unknown dataset or split, no directory, or a damaged dataset_info.json.
+    InputError: for an unknown dataset or split, no directory, a damaged dataset_info.json, and
+      settings that contradict it.
   """
   row = DATASETS[name]
-  get_split = row.get_split or functools.partial(_get_split, row)
+  settings = settings or records.RecordSettings()
+  file_pattern = file_pattern or settings.record_file_pattern
+  get_split = row.get_split or functools.partial(_get_split, row, settings)
+  if row.get_split:
+    _check_own_decoder(name, settings)
   try:
     dataset = get_split(split_name, dataset_dir, file_pattern, reader)
   except errors.InputError:
@@ -186,6 +202,8 @@ def get_dataset(
   except ValueError as error:  # What slim's modules raise for an unknown split.
     raise errors.InputError(f'The dataset {name!r} was not opened: {error}') from error
   _check_usable(name, dataset)
+  if row.get_split:
+    dataset.task = settings.task_type or getattr(dataset, 'task', dataset_info.TASKS[0])
   return dataset
 
 
@@ -216,8 +234,8 @@ class _CountedDataset(slim.dataset.Dataset):
     return sum(verification.check_records(self).values())
 
 
-def _get_split(row, split_name, dataset_dir, file_pattern, reader):
-  """Returns a split of a dataset in slim's records, described by `row` and dataset_info.json."""
+def _get_split(row, settings, split_name, dataset_dir, file_pattern, reader):
+  """Returns a split of a dataset in records, described by `row`, dataset_info.json, `settings`."""
   # '', slim's default for exporting, serves where only the number of classes is wanted.
   if dataset_dir is None or (dataset_dir == '' and row.num_classes is None):
     raise errors.InputError(
@@ -237,7 +255,7 @@ def _get_split(row, split_name, dataset_dir, file_pattern, reader):
       num_classes=info.num_classes,
       image_shape=(*row.image_shape[:2], info.channels),
     )
-  if split_name not in row.splits:
+  if row.splits and split_name not in row.splits:
     noun = f'split of {info.name if info else row.name}'
     raise errors.InputError(tables.unknown_name(noun, split_name, row.splits))
   labels_to_names = None
@@ -245,19 +263,75 @@ def _get_split(row, split_name, dataset_dir, file_pattern, reader):
     labels_to_names = dataset_utils.read_label_file(dataset_dir)
   elif info:
     labels_to_names = dict(enumerate(info.class_names))
+  task = _agreed('task_type', settings.task_type, info and info.task) or dataset_info.TASKS[0]
+  num_classes = _agreed('num_classes', settings.num_classes, row.num_classes)
+  if num_classes is None:
+    if not labels_to_names:
+      raise errors.InputError(
+        f'How many classes {dataset_dir} has is not known: it has no {dataset_info.FILE_NAME} and'
+        ' no labels.txt. Give --num_classes.'
+      )
+    num_classes = max(labels_to_names) + 1
+  items = (
+    _image_item(row, settings, info),
+    records.label_item(task, num_classes, settings.record_label_key),
+    *row.more_items,
+  )
   fields = {
     'data_sources': os.path.join(
       dataset_dir, (file_pattern or row.file_pattern).replace('%s', split_name)
     ),
     'reader': reader or tf.TFRecordReader,
-    'decoder': records.Decoder(row.items),
-    'items_to_descriptions': {item.name: item.description for item in row.items},
-    'num_classes': row.num_classes,
+    'decoder': records.Decoder(items),
+    'items_to_descriptions': {item.name: item.description for item in items},
+    'num_classes': num_classes,
     'labels_to_names': labels_to_names,
+    'task': task,
   }
   if info is None or file_pattern:
     return _CountedDataset(**fields)
   return slim.dataset.Dataset(num_samples=info.splits[split_name].num_examples, **fields)
+
+
+def _agreed(flag, given, known):
+  """Returns what was `given` by a flag or is `known`; refuses what contradicts."""
+  if given is not None and known is not None and given != known:
+    raise errors.InputError(
+      f'--{flag}={given} contradicts the dataset, whose {flag} is {known}. Leave the flag out.'
+    )
+  return known if given is None else given
+
+
+def _image_item(row, settings, info):
+  """Returns the item `image` of the records of a dataset."""
+  raw_shape = settings.raw_shape
+  shape = row.image_shape
+  if raw_shape:
+    shape = (*raw_shape[:2], 1 if raw_shape[2] == 1 else 3)
+  may_be_raw = (
+    records.RAW_FORMAT in info.image_formats if info else row.name == ANY_RECORDS
+  ) or settings.record_shape_key != records.SHAPE_KEY
+  return records.image_item(
+    shape,
+    key=settings.record_image_key,
+    shape_keys=_names(settings.record_shape_key) if may_be_raw and not raw_shape else (),
+    raw_shape=raw_shape,
+  )
+
+
+def _names(keys):
+  return tuple(key.strip() for key in keys.split(',') if key.strip())
+
+
+def _check_own_decoder(name, settings):
+  """Raises InputError when `settings` are for records that a user's own decoder reads."""
+  for field in dataclasses.fields(settings):
+    value = getattr(settings, field.name)
+    if field.name not in ('task_type', 'record_file_pattern') and value != field.default:
+      raise errors.InputError(
+        f'--{field.name}={value} cannot be used with the dataset {name!r}, whose own decoder reads'
+        ' its records. Leave the flag out.'
+      )
 
 
 def _without_info(dataset_dir):

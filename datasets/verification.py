@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import tqdm
 
-from datasets import dataset_info, records, user_files
+from datasets import dataset_info, labels, records, user_files
 from slimcompat import errors, slim, tf
 
 _BATCH_SIZE = 1024  # Records summarized per session.run.
@@ -32,8 +32,9 @@ class _Contents(NamedTuple):
   """What is known of a file."""
 
   num_records: int
-  lowest_label: int
-  highest_label: int
+  # Of their labels.summarize; None where a list says nothing of them.
+  lowest_label: int | None
+  highest_label: int | None
 
 
 class _BadRecordError(Exception):
@@ -62,11 +63,11 @@ def check_records(
 
   Raises:
     InputError: for no files, a missing, empty, cut or damaged one, and a label outside
-      `[labels_offset, num_classes)`; names the file and the record.
+      `[labels_offset, num_classes)` or else not as the task has it; names the file and the record.
   """
   listed = _read_listed(dataset.data_sources)
   paths = list_files(dataset.data_sources)
-  allowed = None if num_classes is None else range(labels_offset, num_classes)
+  allowed = _allowed(dataset, num_classes, labels_offset)
   reader = _Reader(dataset)
   counts = {}
   with _Cache(reader.fingerprint) as cache:
@@ -93,7 +94,7 @@ def find_bad_record(
 
   The arguments are those of `check_records`. Returns None when all are well.
   """
-  allowed = None if num_classes is None else range(labels_offset, num_classes)
+  allowed = _allowed(dataset, num_classes, labels_offset)
   reader = _Reader(dataset, with_images=True)
   for path in _with_bar(list_files(dataset.data_sources), progress):
     try:
@@ -101,6 +102,15 @@ def find_bad_record(
     except _BadRecordError as error:
       return str(error)
   return None
+
+
+def _task(dataset):
+  return getattr(dataset, 'task', dataset_info.TASKS[0])
+
+
+def _allowed(dataset, num_classes, labels_offset):
+  """Returns the summaries of good labels; None where all are."""
+  return None if num_classes is None else labels.allowed(_task(dataset), num_classes, labels_offset)
 
 
 def list_files(data_sources: str | Sequence[str]) -> list[str]:
@@ -174,7 +184,7 @@ def _read_listed(data_sources):
     if info is None:
       continue
     for split in info.splits.values():
-      labels = np.flatnonzero(split.class_counts)
+      present = np.flatnonzero(split.class_counts).tolist() or [None]
       for shard in split.shards:
         if not fnmatch.fnmatch(shard.file_name, pattern):
           continue
@@ -182,12 +192,13 @@ def _read_listed(data_sources):
         if damage:
           raise errors.InputError(f'{damage} Restore the file, or convert the data again.')
         path = os.path.join(folder, shard.file_name)
-        listed[path] = _Contents(shard.num_records, int(labels[0]), int(labels[-1]))
+        listed[path] = _Contents(shard.num_records, present[0], present[-1])
   return listed
 
 
 def _is_allowed(contents, allowed):
-  return allowed is None or (contents.lowest_label in allowed and contents.highest_label in allowed)
+  found = {contents.lowest_label, contents.highest_label} - {None}
+  return allowed is None or all(summary in allowed for summary in found)
 
 
 def _with_bar(paths, progress):
@@ -226,8 +237,11 @@ class _Reader:
     def summarize(record):
       items = ['label', 'image'] if with_images else ['label']
       label, *images = dataset.decoder.decode(record, items)
-      label = tf.reshape(tf.cast(label, tf.int64), [])
-      return label, tf.strings.length(record), *map(_first_pixel, images)
+      label = labels.as_label(self._task, label, dataset.num_classes)
+      summary = labels.summarize(self._task, label)
+      return summary, tf.strings.length(record), *map(_first_pixel, images)
+
+    self._task = _task(dataset)
 
     with tf.Graph().as_default() as decoding:
       summarize(tf.placeholder(tf.string, []))
@@ -256,34 +270,36 @@ class _Reader:
     """Returns the _Contents of the file. Raises _BadRecordError."""
     # The memory of the graphics processors is left to the run.
     config = tf.ConfigProto(device_count={'GPU': 0})
-    labels = []
+    summaries = []
     num_bytes = 0
     with tf.Session(graph=self._graph, config=config) as session:
       session.run(self._initialize)
       # One by one, what is wrong is the record after the last that could be read.
       for batch_size in (_BATCH_SIZE, 1):
         try:
-          for batch_labels, payload_bytes, *_ in self._read_batches(
-            session, path, len(labels), batch_size
+          for batch_summaries, payload_bytes, *_ in self._read_batches(
+            session, path, len(summaries), batch_size
           ):
-            _check_labels(path, len(labels), batch_labels, allowed)
-            labels.extend(batch_labels)
+            self._check_labels(path, len(summaries), batch_summaries, allowed)
+            summaries.extend(batch_summaries)
             num_bytes += int(np.sum(payload_bytes + _FRAME_BYTES))
           break
         except tf.errors.OpError as error:
           if batch_size == 1:
-            raise _BadRecordError(_complaint(path, len(labels), _explain(error, path))) from error
+            raise _BadRecordError(
+              _complaint(path, len(summaries), _explain(error, path))
+            ) from error
     excess = tf.io.gfile.stat(path).length - num_bytes
     if excess:
       # TensorFlow takes a file that ends within a record's length for one that ends before it.
       complaint = f'is cut short: the file ends {excess} bytes into it.'
-      raise _BadRecordError(_complaint(path, len(labels), complaint))
-    if not labels:
+      raise _BadRecordError(_complaint(path, len(summaries), complaint))
+    if not summaries:
       raise _BadRecordError(f'{path} is empty: it has no records.')
-    return _Contents(len(labels), int(min(labels)), int(max(labels)))
+    return _Contents(len(summaries), int(min(summaries)), int(max(summaries)))
 
   def _read_batches(self, session, path, first, batch_size):
-    """Yields the labels and the payloads' sizes of batches from the record `first` on."""
+    """Yields the summaries and the payloads' sizes of batches from the record `first` on."""
     session.run(self._start, {self._path: path, self._first: first, self._batch_size: batch_size})
     while True:
       try:
@@ -291,24 +307,21 @@ class _Reader:
       except tf.errors.OutOfRangeError:
         return
 
+  def _check_labels(self, path, first, summaries, allowed):
+    if allowed is None:
+      return
+    outside = np.flatnonzero((summaries < allowed.start) | (summaries >= allowed.stop))
+    if outside.size:
+      index = outside[0]
+      complaint = labels.complaint(self._task, allowed).format(summaries[index])
+      raise _BadRecordError(_complaint(path, first + index, complaint))
+
 
 def _first_pixel(image):
   """Returns a scalar that cannot be known without decoding the image."""
   # A user's decoder may pass on an animation, of rank 4.
   image = tf.ensure_shape(image, [None, None, None])
   return tf.reduce_sum(tf.cast(tf.reshape(image, [-1])[:1], tf.float32))
-
-
-def _check_labels(path, first, labels, allowed):
-  if allowed is None:
-    return
-  outside = np.flatnonzero((labels < allowed.start) | (labels >= allowed.stop))
-  if outside.size:
-    index = outside[0]
-    complaint = (
-      f'has the label {labels[index]}, but labels run from {allowed.start} to {allowed.stop - 1}.'
-    )
-    raise _BadRecordError(_complaint(path, first + index, complaint))
 
 
 def _complaint(path, number, complaint):

@@ -22,6 +22,7 @@ from nets import (
   lenet,
   mobilenet_v1,
   overfeat,
+  released_checkpoints,
   resnet_v1,
   resnet_v2,
   s3dg,
@@ -30,19 +31,6 @@ from nets import (
 from nets.mobilenet import mobilenet_v2, mobilenet_v3
 from nets.nasnet import nasnet, pnasnet
 from slimcompat import errors, garbage, slim, tables
-
-
-@dataclasses.dataclass(frozen=True)
-class Checkpoint:
-  """Weights released for a net; what is not None differs from the net's own row."""
-
-  name: str
-  url: str
-  top1: float  # Percent of ImageNet's validation images, one centre crop, as released.
-  top5: float
-  image_size: int | None = None
-  preprocessing: str | None = None
-  labels_offset: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +45,7 @@ class Network:
   paper: str = ''  # Authors, year, URL.
   # Variable scopes whose shapes depend on the number of classes, for fine-tuning to leave out.
   classifier_scopes: tuple[str, ...] = ()
-  checkpoints: tuple[Checkpoint, ...] = ()
+  checkpoints: tuple[released_checkpoints.Checkpoint, ...] = ()
   # Subtracted from a data set's labels: 1 where they count a background class the net lacks.
   labels_offset: int = 0
   is_video: bool = False  # Takes [batch, frames, height, width, channels].
@@ -82,8 +70,6 @@ class Network:
     return 'batch_norm_decay' in inspect.signature(self.arg_scope).parameters
 
 
-_MODELS_URL = 'http://download.tensorflow.org/models'
-_MOBILENET_V2_URL = 'https://storage.googleapis.com/mobilenet_v2/checkpoints'
 _VGG = {
   'arg_scope': vgg.vgg_arg_scope,
   'preprocessing': 'vgg',
@@ -127,378 +113,205 @@ _NASNET_PAPER = (
   'B. Zoph, V. Vasudevan, J. Shlens and Q. V. Le, 2017, https://arxiv.org/abs/1707.07012'
 )
 _PNASNET_PAPER = 'C. Liu et al., 2017, https://arxiv.org/abs/1712.00559'
-_NASNET_URL = 'https://storage.googleapis.com/download.tensorflow.org/models'
 
+_ROWS = [
+  Network(
+    'alexnet_v2',
+    alexnet.alexnet_v2,
+    alexnet.alexnet_v2_arg_scope,
+    preprocessing='vgg',
+    paper='A. Krizhevsky, 2014, https://arxiv.org/abs/1404.5997',
+    classifier_scopes=('alexnet_v2/fc8',),
+  ),
+  Network(
+    'cifarnet',
+    cifarnet.cifarnet,
+    cifarnet.cifarnet_arg_scope,
+    preprocessing='cifarnet',
+    paper='A. Krizhevsky, 2009, https://www.cs.toronto.edu/~kriz/learning-features-2009-TR.pdf',
+    classifier_scopes=('CifarNet/logits',),
+  ),
+  Network(
+    'overfeat',
+    overfeat.overfeat,
+    overfeat.overfeat_arg_scope,
+    preprocessing='vgg',
+    paper='P. Sermanet et al., 2013, https://arxiv.org/abs/1312.6229',
+    classifier_scopes=('overfeat/fc8',),
+  ),
+  Network('vgg_a', vgg.vgg_a, **_VGG, classifier_scopes=('vgg_a/fc8',)),
+  Network('vgg_16', vgg.vgg_16, **_VGG, classifier_scopes=('vgg_16/fc8',)),
+  Network('vgg_19', vgg.vgg_19, **_VGG, classifier_scopes=('vgg_19/fc8',)),
+  Network(
+    'inception_v1',
+    inception.inception_v1,
+    inception.inception_v1_arg_scope,
+    preprocessing='inception',
+    paper='C. Szegedy et al., 2014, https://arxiv.org/abs/1409.4842',
+    classifier_scopes=('InceptionV1/Logits',),
+  ),
+  Network(
+    'inception_v2',
+    inception.inception_v2,
+    inception.inception_v2_arg_scope,
+    preprocessing='inception',
+    paper='S. Ioffe and C. Szegedy, 2015, https://arxiv.org/abs/1502.03167',
+    classifier_scopes=('InceptionV2/Logits',),
+  ),
+  Network(
+    'inception_v3',
+    inception.inception_v3,
+    inception.inception_v3_arg_scope,
+    preprocessing='inception',
+    paper='C. Szegedy et al., 2015, https://arxiv.org/abs/1512.00567',
+    classifier_scopes=('InceptionV3/Logits', 'InceptionV3/AuxLogits'),
+  ),
+  Network(
+    'inception_v4',
+    inception.inception_v4,
+    inception.inception_v4_arg_scope,
+    preprocessing='inception',
+    paper='C. Szegedy et al., 2016, https://arxiv.org/abs/1602.07261',
+    classifier_scopes=('InceptionV4/Logits', 'InceptionV4/AuxLogits'),
+  ),
+  Network(
+    'inception_resnet_v2',
+    inception.inception_resnet_v2,
+    inception.inception_resnet_v2_arg_scope,
+    preprocessing='inception',
+    paper='C. Szegedy et al., 2016, https://arxiv.org/abs/1602.07261',
+    classifier_scopes=('InceptionResnetV2/Logits', 'InceptionResnetV2/AuxLogits'),
+  ),
+  Network(
+    'i3d',
+    i3d.i3d,
+    i3d.i3d_arg_scope,
+    paper='J. Carreira and A. Zisserman, 2017, https://arxiv.org/abs/1705.07750',
+    classifier_scopes=('InceptionV1/Logits',),
+    is_video=True,
+  ),
+  Network(
+    's3dg',
+    s3dg.s3dg,
+    s3dg.s3dg_arg_scope,
+    paper='S. Xie, C. Sun, J. Huang, Z. Tu and K. Murphy, 2017, https://arxiv.org/abs/1712.04851',
+    classifier_scopes=('InceptionV1/Logits',),
+    is_video=True,
+  ),
+  Network(
+    'lenet',
+    lenet.lenet,
+    lenet.lenet_arg_scope,
+    preprocessing='lenet',
+    paper='Y. LeCun, L. Bottou, Y. Bengio and P. Haffner, 1998,'
+    ' http://yann.lecun.com/exdb/publis/pdf/lecun-98.pdf',
+    classifier_scopes=('LeNet/fc4',),
+    num_channels=1,
+  ),
+  Network(
+    'resnet_v1_50',
+    resnet_v1.resnet_v1_50,
+    **_RESNET_V1,
+    classifier_scopes=('resnet_v1_50/logits',),
+  ),
+  Network(
+    'resnet_v1_101',
+    resnet_v1.resnet_v1_101,
+    **_RESNET_V1,
+    classifier_scopes=('resnet_v1_101/logits',),
+  ),
+  Network(
+    'resnet_v1_152',
+    resnet_v1.resnet_v1_152,
+    **_RESNET_V1,
+    classifier_scopes=('resnet_v1_152/logits',),
+  ),
+  Network(
+    'resnet_v1_200',
+    resnet_v1.resnet_v1_200,
+    **_RESNET_V1,
+    classifier_scopes=('resnet_v1_200/logits',),
+  ),
+  Network(
+    'resnet_v2_50',
+    resnet_v2.resnet_v2_50,
+    **_RESNET_V2,
+    classifier_scopes=('resnet_v2_50/logits',),
+  ),
+  Network(
+    'resnet_v2_101',
+    resnet_v2.resnet_v2_101,
+    **_RESNET_V2,
+    classifier_scopes=('resnet_v2_101/logits',),
+  ),
+  Network(
+    'resnet_v2_152',
+    resnet_v2.resnet_v2_152,
+    **_RESNET_V2,
+    classifier_scopes=('resnet_v2_152/logits',),
+  ),
+  Network(
+    'resnet_v2_200',
+    resnet_v2.resnet_v2_200,
+    **_RESNET_V2,
+    classifier_scopes=('resnet_v2_200/logits',),
+  ),
+  Network('mobilenet_v1', mobilenet_v1.mobilenet_v1, **_MOBILENET_V1),
+  Network('mobilenet_v1_075', mobilenet_v1.mobilenet_v1_075, **_MOBILENET_V1),
+  Network('mobilenet_v1_050', mobilenet_v1.mobilenet_v1_050, **_MOBILENET_V1),
+  Network('mobilenet_v1_025', mobilenet_v1.mobilenet_v1_025, **_MOBILENET_V1),
+  Network('mobilenet_v2', mobilenet_v2.mobilenet, **_MOBILENET_V2),
+  Network('mobilenet_v2_140', mobilenet_v2.mobilenet_v2_140, **_MOBILENET_V2),
+  Network('mobilenet_v2_050', mobilenet_v2.mobilenet_v2_050, **_MOBILENET_V2),
+  Network('mobilenet_v2_035', mobilenet_v2.mobilenet_v2_035, **_MOBILENET_V2),
+  Network('mobilenet_v3_small', mobilenet_v3.small, **_MOBILENET_V3),
+  Network('mobilenet_v3_large', mobilenet_v3.large, **_MOBILENET_V3),
+  Network('mobilenet_v3_small_minimalistic', mobilenet_v3.small_minimalistic, **_MOBILENET_V3),
+  Network('mobilenet_v3_large_minimalistic', mobilenet_v3.large_minimalistic, **_MOBILENET_V3),
+  Network('mobilenet_edgetpu', mobilenet_v3.edge_tpu, **_MOBILENET_EDGETPU),
+  Network('mobilenet_edgetpu_075', mobilenet_v3.edge_tpu_075, **_MOBILENET_EDGETPU),
+  Network(
+    'nasnet_cifar',
+    nasnet.build_nasnet_cifar,
+    nasnet.nasnet_cifar_arg_scope,
+    preprocessing='cifarnet',
+    paper=_NASNET_PAPER,
+    classifier_scopes=('final_layer/FC', 'aux_11/aux_logits/FC'),
+  ),
+  Network(
+    'nasnet_mobile',
+    nasnet.build_nasnet_mobile,
+    nasnet.nasnet_mobile_arg_scope,
+    paper=_NASNET_PAPER,
+    classifier_scopes=('final_layer/FC', 'aux_7/aux_logits/FC'),
+  ),
+  Network(
+    'nasnet_large',
+    nasnet.build_nasnet_large,
+    nasnet.nasnet_large_arg_scope,
+    paper=_NASNET_PAPER,
+    classifier_scopes=('final_layer/FC', 'aux_11/aux_logits/FC'),
+  ),
+  Network(
+    'pnasnet_large',
+    pnasnet.build_pnasnet_large,
+    pnasnet.pnasnet_large_arg_scope,
+    paper=_PNASNET_PAPER,
+    classifier_scopes=('final_layer/FC', 'aux_7/aux_logits/FC'),
+  ),
+  Network(
+    'pnasnet_mobile',
+    pnasnet.build_pnasnet_mobile,
+    pnasnet.pnasnet_mobile_arg_scope,
+    paper=_PNASNET_PAPER,
+    classifier_scopes=('final_layer/FC', 'aux_5/aux_logits/FC'),
+  ),
+]
 NETWORKS = tables.Table(
   'net',
   [
-    Network(
-      'alexnet_v2',
-      alexnet.alexnet_v2,
-      alexnet.alexnet_v2_arg_scope,
-      preprocessing='vgg',
-      paper='A. Krizhevsky, 2014, https://arxiv.org/abs/1404.5997',
-      classifier_scopes=('alexnet_v2/fc8',),
-    ),
-    Network(
-      'cifarnet',
-      cifarnet.cifarnet,
-      cifarnet.cifarnet_arg_scope,
-      preprocessing='cifarnet',
-      paper='A. Krizhevsky, 2009, https://www.cs.toronto.edu/~kriz/learning-features-2009-TR.pdf',
-      classifier_scopes=('CifarNet/logits',),
-    ),
-    Network(
-      'overfeat',
-      overfeat.overfeat,
-      overfeat.overfeat_arg_scope,
-      preprocessing='vgg',
-      paper='P. Sermanet et al., 2013, https://arxiv.org/abs/1312.6229',
-      classifier_scopes=('overfeat/fc8',),
-    ),
-    Network('vgg_a', vgg.vgg_a, **_VGG, classifier_scopes=('vgg_a/fc8',)),
-    Network(
-      'vgg_16',
-      vgg.vgg_16,
-      **_VGG,
-      classifier_scopes=('vgg_16/fc8',),
-      checkpoints=(
-        Checkpoint(
-          'VGG 16', f'{_MODELS_URL}/vgg_16_2016_08_28.tar.gz', 71.5, 89.8, labels_offset=1
-        ),
-      ),
-    ),
-    Network(
-      'vgg_19',
-      vgg.vgg_19,
-      **_VGG,
-      classifier_scopes=('vgg_19/fc8',),
-      checkpoints=(
-        Checkpoint(
-          'VGG 19', f'{_MODELS_URL}/vgg_19_2016_08_28.tar.gz', 71.1, 89.8, labels_offset=1
-        ),
-      ),
-    ),
-    Network(
-      'inception_v1',
-      inception.inception_v1,
-      inception.inception_v1_arg_scope,
-      preprocessing='inception',
-      paper='C. Szegedy et al., 2014, https://arxiv.org/abs/1409.4842',
-      classifier_scopes=('InceptionV1/Logits',),
-      checkpoints=(
-        Checkpoint('Inception V1', f'{_MODELS_URL}/inception_v1_2016_08_28.tar.gz', 69.8, 89.6),
-      ),
-    ),
-    Network(
-      'inception_v2',
-      inception.inception_v2,
-      inception.inception_v2_arg_scope,
-      preprocessing='inception',
-      paper='S. Ioffe and C. Szegedy, 2015, https://arxiv.org/abs/1502.03167',
-      classifier_scopes=('InceptionV2/Logits',),
-      checkpoints=(
-        Checkpoint('Inception V2', f'{_MODELS_URL}/inception_v2_2016_08_28.tar.gz', 73.9, 91.8),
-      ),
-    ),
-    Network(
-      'inception_v3',
-      inception.inception_v3,
-      inception.inception_v3_arg_scope,
-      preprocessing='inception',
-      paper='C. Szegedy et al., 2015, https://arxiv.org/abs/1512.00567',
-      classifier_scopes=('InceptionV3/Logits', 'InceptionV3/AuxLogits'),
-      checkpoints=(
-        Checkpoint('Inception V3', f'{_MODELS_URL}/inception_v3_2016_08_28.tar.gz', 78.0, 93.9),
-      ),
-    ),
-    Network(
-      'inception_v4',
-      inception.inception_v4,
-      inception.inception_v4_arg_scope,
-      preprocessing='inception',
-      paper='C. Szegedy et al., 2016, https://arxiv.org/abs/1602.07261',
-      classifier_scopes=('InceptionV4/Logits', 'InceptionV4/AuxLogits'),
-      checkpoints=(
-        Checkpoint('Inception V4', f'{_MODELS_URL}/inception_v4_2016_09_09.tar.gz', 80.2, 95.2),
-      ),
-    ),
-    Network(
-      'inception_resnet_v2',
-      inception.inception_resnet_v2,
-      inception.inception_resnet_v2_arg_scope,
-      preprocessing='inception',
-      paper='C. Szegedy et al., 2016, https://arxiv.org/abs/1602.07261',
-      classifier_scopes=('InceptionResnetV2/Logits', 'InceptionResnetV2/AuxLogits'),
-      checkpoints=(
-        Checkpoint(
-          'Inception-ResNet-v2', f'{_MODELS_URL}/inception_resnet_v2_2016_08_30.tar.gz', 80.4, 95.3
-        ),
-      ),
-    ),
-    Network(
-      'i3d',
-      i3d.i3d,
-      i3d.i3d_arg_scope,
-      paper='J. Carreira and A. Zisserman, 2017, https://arxiv.org/abs/1705.07750',
-      classifier_scopes=('InceptionV1/Logits',),
-      is_video=True,
-    ),
-    Network(
-      's3dg',
-      s3dg.s3dg,
-      s3dg.s3dg_arg_scope,
-      paper='S. Xie, C. Sun, J. Huang, Z. Tu and K. Murphy, 2017, https://arxiv.org/abs/1712.04851',
-      classifier_scopes=('InceptionV1/Logits',),
-      is_video=True,
-    ),
-    Network(
-      'lenet',
-      lenet.lenet,
-      lenet.lenet_arg_scope,
-      preprocessing='lenet',
-      paper='Y. LeCun, L. Bottou, Y. Bengio and P. Haffner, 1998,'
-      ' http://yann.lecun.com/exdb/publis/pdf/lecun-98.pdf',
-      classifier_scopes=('LeNet/fc4',),
-      num_channels=1,
-    ),
-    Network(
-      'resnet_v1_50',
-      resnet_v1.resnet_v1_50,
-      **_RESNET_V1,
-      classifier_scopes=('resnet_v1_50/logits',),
-      checkpoints=(
-        Checkpoint(
-          'ResNet V1 50',
-          f'{_MODELS_URL}/resnet_v1_50_2016_08_28.tar.gz',
-          75.2,
-          92.2,
-          labels_offset=1,
-        ),
-      ),
-    ),
-    Network(
-      'resnet_v1_101',
-      resnet_v1.resnet_v1_101,
-      **_RESNET_V1,
-      classifier_scopes=('resnet_v1_101/logits',),
-      checkpoints=(
-        Checkpoint(
-          'ResNet V1 101',
-          f'{_MODELS_URL}/resnet_v1_101_2016_08_28.tar.gz',
-          76.4,
-          92.9,
-          labels_offset=1,
-        ),
-      ),
-    ),
-    Network(
-      'resnet_v1_152',
-      resnet_v1.resnet_v1_152,
-      **_RESNET_V1,
-      classifier_scopes=('resnet_v1_152/logits',),
-      checkpoints=(
-        Checkpoint(
-          'ResNet V1 152',
-          f'{_MODELS_URL}/resnet_v1_152_2016_08_28.tar.gz',
-          76.8,
-          93.2,
-          labels_offset=1,
-        ),
-      ),
-    ),
-    Network(
-      'resnet_v1_200',
-      resnet_v1.resnet_v1_200,
-      **_RESNET_V1,
-      classifier_scopes=('resnet_v1_200/logits',),
-    ),
-    Network(
-      'resnet_v2_50',
-      resnet_v2.resnet_v2_50,
-      **_RESNET_V2,
-      classifier_scopes=('resnet_v2_50/logits',),
-      checkpoints=(
-        Checkpoint(
-          'ResNet V2 50',
-          f'{_MODELS_URL}/resnet_v2_50_2017_04_14.tar.gz',
-          75.6,
-          92.8,
-          image_size=299,
-          preprocessing='inception',
-        ),
-      ),
-    ),
-    Network(
-      'resnet_v2_101',
-      resnet_v2.resnet_v2_101,
-      **_RESNET_V2,
-      classifier_scopes=('resnet_v2_101/logits',),
-      checkpoints=(
-        Checkpoint(
-          'ResNet V2 101',
-          f'{_MODELS_URL}/resnet_v2_101_2017_04_14.tar.gz',
-          77.0,
-          93.7,
-          image_size=299,
-          preprocessing='inception',
-        ),
-      ),
-    ),
-    Network(
-      'resnet_v2_152',
-      resnet_v2.resnet_v2_152,
-      **_RESNET_V2,
-      classifier_scopes=('resnet_v2_152/logits',),
-      checkpoints=(
-        Checkpoint(
-          'ResNet V2 152',
-          f'{_MODELS_URL}/resnet_v2_152_2017_04_14.tar.gz',
-          77.8,
-          94.1,
-          image_size=299,
-          preprocessing='inception',
-        ),
-      ),
-    ),
-    Network(
-      'resnet_v2_200',
-      resnet_v2.resnet_v2_200,
-      **_RESNET_V2,
-      classifier_scopes=('resnet_v2_200/logits',),
-    ),
-    Network(
-      'mobilenet_v1',
-      mobilenet_v1.mobilenet_v1,
-      **_MOBILENET_V1,
-      checkpoints=(
-        Checkpoint(
-          'MobileNet_v1_1.0_224',
-          f'{_MODELS_URL}/mobilenet_v1_2018_02_22/mobilenet_v1_1.0_224.tgz',
-          70.9,
-          89.9,
-        ),
-      ),
-    ),
-    Network('mobilenet_v1_075', mobilenet_v1.mobilenet_v1_075, **_MOBILENET_V1),
-    Network(
-      'mobilenet_v1_050',
-      mobilenet_v1.mobilenet_v1_050,
-      **_MOBILENET_V1,
-      checkpoints=(
-        Checkpoint(
-          'MobileNet_v1_0.50_160',
-          f'{_MODELS_URL}/mobilenet_v1_2018_02_22/mobilenet_v1_0.5_160.tgz',
-          59.1,
-          81.9,
-          image_size=160,
-        ),
-      ),
-    ),
-    Network(
-      'mobilenet_v1_025',
-      mobilenet_v1.mobilenet_v1_025,
-      **_MOBILENET_V1,
-      checkpoints=(
-        Checkpoint(
-          'MobileNet_v1_0.25_128',
-          f'{_MODELS_URL}/mobilenet_v1_2018_02_22/mobilenet_v1_0.25_128.tgz',
-          41.5,
-          66.3,
-          image_size=128,
-        ),
-      ),
-    ),
-    Network(
-      'mobilenet_v2',
-      mobilenet_v2.mobilenet,
-      **_MOBILENET_V2,
-      checkpoints=(
-        Checkpoint(
-          'MobileNet_v2_1.0_224^*',
-          f'{_MOBILENET_V2_URL}/mobilenet_v2_1.0_224.tgz',
-          71.9,
-          91.0,
-        ),
-      ),
-    ),
-    Network(
-      'mobilenet_v2_140',
-      mobilenet_v2.mobilenet_v2_140,
-      **_MOBILENET_V2,
-      checkpoints=(
-        Checkpoint(
-          'MobileNet_v2_1.4_224^*',
-          f'{_MOBILENET_V2_URL}/mobilenet_v2_1.4_224.tgz',
-          74.9,
-          92.5,
-        ),
-      ),
-    ),
-    Network('mobilenet_v2_050', mobilenet_v2.mobilenet_v2_050, **_MOBILENET_V2),
-    Network('mobilenet_v2_035', mobilenet_v2.mobilenet_v2_035, **_MOBILENET_V2),
-    Network('mobilenet_v3_small', mobilenet_v3.small, **_MOBILENET_V3),
-    Network('mobilenet_v3_large', mobilenet_v3.large, **_MOBILENET_V3),
-    Network('mobilenet_v3_small_minimalistic', mobilenet_v3.small_minimalistic, **_MOBILENET_V3),
-    Network('mobilenet_v3_large_minimalistic', mobilenet_v3.large_minimalistic, **_MOBILENET_V3),
-    Network('mobilenet_edgetpu', mobilenet_v3.edge_tpu, **_MOBILENET_EDGETPU),
-    Network('mobilenet_edgetpu_075', mobilenet_v3.edge_tpu_075, **_MOBILENET_EDGETPU),
-    Network(
-      'nasnet_cifar',
-      nasnet.build_nasnet_cifar,
-      nasnet.nasnet_cifar_arg_scope,
-      preprocessing='cifarnet',
-      paper=_NASNET_PAPER,
-      classifier_scopes=('final_layer/FC', 'aux_11/aux_logits/FC'),
-    ),
-    Network(
-      'nasnet_mobile',
-      nasnet.build_nasnet_mobile,
-      nasnet.nasnet_mobile_arg_scope,
-      paper=_NASNET_PAPER,
-      classifier_scopes=('final_layer/FC', 'aux_7/aux_logits/FC'),
-      checkpoints=(
-        Checkpoint(
-          'NASNet-A_Mobile_224', f'{_NASNET_URL}/nasnet-a_mobile_04_10_2017.tar.gz', 74.0, 91.6
-        ),
-      ),
-    ),
-    Network(
-      'nasnet_large',
-      nasnet.build_nasnet_large,
-      nasnet.nasnet_large_arg_scope,
-      paper=_NASNET_PAPER,
-      classifier_scopes=('final_layer/FC', 'aux_11/aux_logits/FC'),
-      checkpoints=(
-        Checkpoint(
-          'NASNet-A_Large_331', f'{_NASNET_URL}/nasnet-a_large_04_10_2017.tar.gz', 82.7, 96.2
-        ),
-      ),
-    ),
-    Network(
-      'pnasnet_large',
-      pnasnet.build_pnasnet_large,
-      pnasnet.pnasnet_large_arg_scope,
-      paper=_PNASNET_PAPER,
-      classifier_scopes=('final_layer/FC', 'aux_7/aux_logits/FC'),
-      checkpoints=(
-        Checkpoint(
-          'PNASNet-5_Large_331', f'{_NASNET_URL}/pnasnet-5_large_2017_12_13.tar.gz', 82.9, 96.2
-        ),
-      ),
-    ),
-    Network(
-      'pnasnet_mobile',
-      pnasnet.build_pnasnet_mobile,
-      pnasnet.pnasnet_mobile_arg_scope,
-      paper=_PNASNET_PAPER,
-      classifier_scopes=('final_layer/FC', 'aux_5/aux_logits/FC'),
-      checkpoints=(
-        Checkpoint(
-          'PNASNet-5_Mobile_224', f'{_NASNET_URL}/pnasnet-5_mobile_2017_12_13.tar.gz', 74.2, 91.9
-        ),
-      ),
-    ),
+    dataclasses.replace(row, checkpoints=released_checkpoints.CHECKPOINTS.get(row.name, ()))
+    for row in _ROWS
   ],
 )
 
@@ -549,14 +362,14 @@ def get_network_fn(
     own function, and with `default_image_size`, in pixels per side.
 
   Raises:
-    InputError: when there is no such net, the number of classes is 1 or negative, or
+    InputError: when there is no such net, the number of classes is negative, or
       `batch_norm_decay` is out of range or given for a net that cannot take it.
   """
   network = NETWORKS[name]
-  if num_classes and num_classes < 2:
+  if num_classes and num_classes < 1:
     raise errors.InputError(
-      f'num_classes is {num_classes}; a classifier needs at least 2. Use 0 or None for the'
-      " net's features."
+      f'num_classes is {num_classes}; a classifier needs 2 or more, and one number that is learnt'
+      " needs 1. Use 0 or None for the net's features."
     )
   scope_settings = {'weight_decay': weight_decay}
   if batch_norm_decay is not None:

@@ -5,6 +5,9 @@ uses, with TensorFlow 1.15's variables, collections and numbers: S. Ioffe and C.
 Normalization", https://arxiv.org/abs/1502.03167, algorithms 1 and 2.
 """
 
+import contextlib
+from collections.abc import Callable, Iterator
+
 from tensorflow.python.autograph.impl import api as autograph
 from tensorflow.python.framework import dtypes, ops, tensor_shape
 from tensorflow.python.layers import base, utils
@@ -12,6 +15,22 @@ from tensorflow.python.ops import array_ops, init_ops, math_ops, nn
 from tensorflow.python.training import moving_averages
 
 from slimcompat import errors
+
+_frozen = [lambda name: False]
+
+
+@contextlib.contextmanager
+def frozen(is_frozen: Callable[[str], bool]) -> Iterator[None]:
+  """Has layers that the block calls normalize by their moving statistics, and leave these alone.
+
+  Args:
+    is_frozen: says of the name of a layer's moving mean whether it is such a layer.
+  """
+  _frozen.append(is_frozen)
+  try:
+    yield
+  finally:
+    _frozen.pop()
 
 
 class BatchNormalization(base.Layer):
@@ -103,6 +122,8 @@ class BatchNormalization(base.Layer):
   # AutoGraph would read this file again and rewrite it, for nothing.
   @autograph.do_not_convert
   def call(self, inputs, training=False):
+    if _frozen[-1](self.moving_mean.op.name):
+      training = False
     constant = utils.constant_value(training)
     is_training = math_ops.cast(training, dtypes.bool) if constant is None else bool(constant)
     is_fused = inputs.shape.ndims == 4 and self._channel_axis in (1, 3) and self.fused is not False

@@ -5,7 +5,7 @@ import os
 import re
 from typing import NamedTuple
 
-from slimcompat import errors, slim, tf
+from slimcompat import batch_normalization, errors, slim, tf
 from slimtrain import settings as settings_lib
 from slimtrain import unfreezing, variable_scopes, variants
 
@@ -32,6 +32,11 @@ class FineTuningSettings(settings_lib.Settings):
   )
   trainable_scopes: str | None = settings_lib.setting(
     None, 'Scopes, separated by commas, of the variables to train. Unset: all.'
+  )
+  freeze_batch_norm: bool = settings_lib.setting(
+    False,
+    'Whether batch norm normalizes by its moving statistics, as in evaluation, and keeps them as'
+    ' they are: outside of --trainable_scopes, or everywhere when all is trained.',
   )
   unfreeze_at_step: int | None = settings_lib.setting(
     None,
@@ -118,15 +123,15 @@ def newest(directory):
 
 
 def listed(directory):
-  """Returns what the file `checkpoint` in `directory` says is the newest; None if it says nothing.
+  """Returns the checkpoints that the file `checkpoint` in `directory` lists, the newest last.
 
-  That need not exist.
+  They need not exist. A file that says nothing lists none.
   """
   try:
     state = tf.train.get_checkpoint_state(directory)
   except (ValueError, UnicodeDecodeError):
-    return None
-  return state.model_checkpoint_path if state else None
+    return []
+  return list(state.all_model_checkpoint_paths) if state else []
 
 
 def saved_step(checkpoint):
@@ -342,37 +347,12 @@ def make_restore_fn(plan):
   return restore
 
 
-class _Saver(tf.train.Saver):
-  """Saves all variables, and restores those that a checkpoint has which lacks some."""
-
-  def __init__(self, plan, **kwargs):
-    super().__init__(**kwargs)
-    self._plan = plan
-    if plan.missing:
-      # Made now: a Supervisor restores when the graph is final.
-      self._initialize = tf.variables_initializer(plan.missing)
-      self._restore = make_restore_fn(plan)
-
-  def restore(self, sess, save_path):
-    if self._plan.missing and self._plan.checkpoint == save_path:
-      sess.run(self._initialize)
-      self._restore(sess)
-    else:
-      super().restore(sess, save_path)
-
-
-def make_saver(plan=None):
-  """Returns the Saver of a training run: the last 5 checkpoints, and one every hour for good.
-
-  Args:
-    plan: the RestorePlan by which a run is continued, if it is.
-  """
-  settings = {
-    'max_to_keep': 5,
-    'keep_checkpoint_every_n_hours': 1.0,
-    'write_version': tf.train.SaverDef.V2,
-  }
-  return _Saver(plan, **settings) if plan else tf.train.Saver(**settings)
+def frozen_batch_norm(settings):
+  """Returns the context to build a net in under FineTuningSettings `settings`."""
+  trainable = tuple(settings_lib.split_names(settings.trainable_scopes))
+  return batch_normalization.frozen(
+    lambda name: settings.freeze_batch_norm and not (trainable and name.startswith(trainable))
+  )
 
 
 def make_moving_averages(decay, global_step=None):

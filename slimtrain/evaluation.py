@@ -3,42 +3,24 @@
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable
 
 import tqdm
 
-from slimcompat import errors, slim, tables, tf
-from slimtrain import checkpoints, console, deployment, files, inputs, models, summaries
+from slimcompat import errors, slim, tf
+from slimtrain import (
+  checkpoints,
+  console,
+  deployment,
+  files,
+  inputs,
+  metrics,
+  models,
+  summaries,
+)
 from slimtrain import settings as settings_lib
 
-
-@dataclasses.dataclass(frozen=True)
-class Metric:
-  """A number that says how good a model is on a whole split."""
-
-  name: str
-  make: Callable  # make(model, labels) -> (value, update op), as the functions of tf.metrics.
-  min_classes: int = 2  # With fewer classes it would say nothing.
-
-
-METRICS = tables.Table(
-  'metric',
-  [
-    Metric(
-      'Accuracy',
-      lambda model, labels: tf.metrics.accuracy(labels, tf.argmax(model.logits, axis=-1)),
-    ),
-    Metric(
-      'Recall_5',
-      # The share of examples whose label is among the 5 likeliest classes.
-      lambda model, labels: tf.metrics.mean(
-        tf.cast(tf.math.in_top_k(model.logits, labels, 5), tf.float32)
-      ),
-      min_classes=6,
-    ),
-  ],
-)
-register = METRICS.register
+METRICS = metrics.METRICS
+register = metrics.register
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +55,7 @@ class EvaluationSettings(settings_lib.Settings):
     'Whether the model was trained with simulated quantization.',
     refused='Training with simulated quantization went with tf.contrib; leave the flag out.',
   )
+  scoring: metrics.MetricSettings = settings_lib.group(metrics.MetricSettings)
   model: models.ModelSettings = settings_lib.group(models.ModelSettings)
   data: inputs.DataSettings = settings_lib.group(
     inputs.DataSettings, batch_size=100, dataset_split_name='test'
@@ -100,11 +83,7 @@ def evaluate(settings):
     source = inputs.Input(batches, settings.data.input_timeout_secs)
     batch = source.next_batch()
     model = models.build_model(settings.model, batch.images, data.num_classes)
-    metrics = {
-      f'eval/{metric.name}': metric.make(model, batch.labels)
-      for metric in METRICS.values()
-      if data.num_classes >= metric.min_classes
-    }
+    values, updates = metrics.make(settings.scoring, model, batch.labels, data)
     restore = checkpoints.make_restore_fn(_plan_restore(settings, checkpoint, data))
     weights = 'moving averages' if settings.moving_average_decay else 'weights'
     console.say(
@@ -114,9 +93,8 @@ def evaluate(settings):
     with tf.Session(config=deployment.session_config(settings.session)) as session:
       session.run([tf.local_variables_initializer(), tf.tables_initializer()])
       restore(session)
-      updates = [update for _, update in metrics.values()]
       num_examples = _run_batches(session, settings, data, batch, source, updates)
-      values = session.run({tag: value for tag, (value, _) in metrics.items()})
+      values = metrics.by_tag(session.run(values), data)
   result = {
     'checkpoint': checkpoint,
     'global_step': checkpoints.saved_step(checkpoint),

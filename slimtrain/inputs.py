@@ -5,14 +5,13 @@ import dataclasses
 import os
 import random
 import re
-import sys
-import threading
 import warnings
 from typing import NamedTuple
 
-from datasets import dataset_factory, dataset_info, records, verification
+from datasets import dataset_factory, dataset_info, labels, records, verification
 from slimcompat import errors, slim, tf
 from slimtrain import settings as settings_lib
+from slimtrain import watchdog
 from slimtrain.preprocessing import preprocessing_factory, randomness
 
 # Marks, in an error of TensorFlow, a sentence of our own.
@@ -32,14 +31,15 @@ class DataSettings(settings_lib.Settings):
   )
   labels_offset: int = settings_lib.setting(
     0,
-    'Subtracted from the labels and from the number of classes: 1 for VGG and ResNet v1 weights,'
-    " made without ImageNet's background class 0.",
+    'single_label: subtracted from the labels and from the number of classes. 1 for VGG and ResNet'
+    " v1 weights, made without ImageNet's background class 0.",
     lower=0,
   )
   batch_size: int = settings_lib.setting(32, 'Examples in a batch, of each clone.', lower=1)
   preprocessing_name: str | None = settings_lib.setting(
     None,
-    'How images are preprocessed. Unset: as --model_name says.',
+    'How images are preprocessed. Unset: as --model_name says. Where targets of regression are'
+    ' positions or sizes in the image, choose one that neither crops nor flips.',
     choices=lambda: preprocessing_factory.known_names(),
   )
   use_grayscale: bool = settings_lib.setting(False, 'Whether images are made gray, 1 channel.')
@@ -50,6 +50,7 @@ class DataSettings(settings_lib.Settings):
   input_timeout_secs: float = settings_lib.setting(
     120.0, 'Seconds without a first batch after which the input counts as stuck.', above=0
   )
+  layout: records.RecordSettings = settings_lib.group(records.RecordSettings)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,15 +86,18 @@ class Data(NamedTuple):
   dataset: slim.dataset.Dataset
   files: list  # Paths of the TFRecord files.
   num_examples: int
-  num_classes: int  # Of the net: the dataset's less the labels' offset.
+  # Of the net: the dataset's less the labels' offset. For regression, the number of targets.
+  num_classes: int
   class_counts: tuple | None = None  # Examples of each; None where dataset_info.json is missing.
+  task: str = dataset_info.TASKS[0]
 
 
 class Batch(NamedTuple):
   """What a step works on."""
 
   images: tf.Tensor  # [batch, height, width, channels], in the range of the preprocessing.
-  labels: tf.Tensor  # int64 [batch], in [0, num_classes).
+  labels: tf.Tensor  # int64 [batch] in [0, num_classes); of other tasks float32 [batch, classes].
+  records: tf.Tensor  # int64 [batch, 2]: the file, as an index of Data.files, and the record in it.
 
 
 def load_data(settings):
@@ -106,9 +110,21 @@ def load_data(settings):
   dataset_dir = settings.dataset_dir
   if not dataset_dir:
     dataset_dir = dataset_factory.default_dir(name)
-  dataset = dataset_factory.get_dataset(name, settings.dataset_split_name, dataset_dir)
+  dataset = dataset_factory.get_dataset(
+    name, settings.dataset_split_name, dataset_dir, settings=settings.layout
+  )
   num_classes = dataset.num_classes - settings.labels_offset
-  if num_classes < 2:
+  if dataset.task != 'single_label' and settings.labels_offset:
+    raise errors.InputError(
+      f'--labels_offset={settings.labels_offset} is for datasets with one label per image, but the'
+      f' task of {name} is {dataset.task}. Leave the flag out.'
+    )
+  if dataset.task == 'multi_label' and num_classes < 2:
+    raise errors.InputError(
+      f'{name} has one class only, which applies to an image or not. Make that two classes, and the'
+      ' task single_label.'
+    )
+  if dataset.task == 'single_label' and num_classes < 2:
     raise errors.InputError(
       f'--labels_offset={settings.labels_offset} leaves {num_classes} of the'
       f' {dataset.num_classes} classes of {name}; a classifier needs at least 2. Leave the flag'
@@ -121,8 +137,9 @@ def load_data(settings):
   is_whole = split and {os.path.basename(file) for file in files} == {
     shard.file_name for shard in split.shards
   }
-  class_counts = split.class_counts[settings.labels_offset :] if is_whole else None
-  return Data(dataset, files, sum(counts.values()), num_classes, class_counts)
+  has_counts = is_whole and dataset.task != 'regression'
+  class_counts = split.class_counts[settings.labels_offset :] if has_counts else None
+  return Data(dataset, files, sum(counts.values()), num_classes, class_counts, dataset.task)
 
 
 def make_training_batches(data, settings, model_name, image_size, seed=None, num_seen=0):
@@ -152,7 +169,7 @@ def make_training_batches(data, settings, model_name, image_size, seed=None, num
     with randomness.seeded(window_seed):
       return preprocessing.choose_window(image_shape)
 
-  def decode(path, number, record):
+  def decode(source, record):
     if cuts_early:
       # Drawn here, for in the branches that decode, a graph's seed would give the numbers again
       # that it gives outside.
@@ -164,14 +181,14 @@ def make_training_batches(data, settings, model_name, image_size, seed=None, num
       )
     else:
       image, label = decoder.decode(record, ['image', 'label'])
-    return image, _checked(label, data, settings, path, number)
+    return image, _checked(label, data, settings, source), source
 
   # Without autograph's conversion, which would wrap up the errors.
   @tf.autograph.experimental.do_not_convert
   def make_example(index, example):
     is_seeded = settings.deterministic_input
     with randomness.seeded(tf.stack([seed, index])) if is_seeded else contextlib.nullcontext():
-      image, label = example if is_decoded else decode(*example)
+      image, label, source = example if is_decoded else decode(*example)
       image = preprocessing.preprocess_image(
         image,
         image_size,
@@ -182,7 +199,7 @@ def make_training_batches(data, settings, model_name, image_size, seed=None, num
       )
     if is_seeded:
       _check_reproducible(preprocessing.name)
-    return Batch(image, label)
+    return Batch(image, label, source)
 
   if seed is None:
     seed = random.SystemRandom().getrandbits(31)
@@ -204,12 +221,12 @@ def make_evaluation_batches(data, settings, model_name, image_size):
   )
 
   @tf.autograph.experimental.do_not_convert
-  def make_example(path, number, record):
+  def make_example(source, record):
     image, label = data.dataset.decoder.decode(record, ['image', 'label'])
-    label = _checked(label, data, settings, path, number)
-    return Batch(preprocess(image, image_size, image_size), label)
+    label = _checked(label, data, settings, source)
+    return Batch(preprocess(image, image_size, image_size), label, source)
 
-  examples = _read(tf.data.Dataset.from_tensor_slices(data.files), len(data.files), settings)
+  examples = _read(_list_files(data), len(data.files), settings)
   examples = examples.map(make_example, num_parallel_calls=_num_threads(settings))
   return _in_batches(examples, settings, drop_remainder=False)
 
@@ -221,7 +238,7 @@ def _in_epochs(data, settings, decode, seed, num_seen):
   continued skips whole epochs, and in the last one reads records but does not decode them.
   """
   num_files = len(data.files)
-  files = tf.data.Dataset.from_tensor_slices(data.files)
+  files = _list_files(data)
   kept = None
   if settings.cache != 'none':
     kept = _read(files, num_files, settings)
@@ -241,28 +258,34 @@ def _in_epochs(data, settings, decode, seed, num_seen):
   return examples.skip(num_skipped).enumerate(num_seen)
 
 
-def _read(files, num_files, settings):
-  """Returns a dataset of (path, number in the file, serialized example)."""
+def _list_files(data):
+  """Returns a dataset of (index in `data.files`, path)."""
+  return tf.data.Dataset.from_tensor_slices(data.files).enumerate()
 
-  def read_file(path):
+
+def _read(files, num_files, settings):
+  """Returns a dataset of ([index of the file, number of the record in it], serialized example)."""
+
+  def read_file(index, path):
     examples = tf.data.TFRecordDataset(path).enumerate()
-    return examples.map(lambda number, record: (path, number, record))
+    return examples.map(lambda number, record: (tf.stack([index, number]), record))
 
   num_readers = min(settings.num_readers, num_files)
   return files.interleave(read_file, cycle_length=num_readers, num_parallel_calls=num_readers)
 
 
-def _checked(label, data, settings, path, number):
-  """Returns the `label` of a record less the offset, int64, having checked that it is a class."""
-  label = tf.reshape(tf.cast(label, tf.int64), []) - settings.labels_offset
-  in_range = tf.logical_and(label >= 0, label < data.num_classes)
+def _checked(label, data, settings, source):
+  """Returns the `label` of a record as its task has it, less the offset, having checked it."""
+  label = labels.as_label(data.task, label, data.dataset.num_classes)
+  summary = labels.summarize(data.task, label)
+  allowed = labels.allowed(data.task, data.dataset.num_classes, settings.labels_offset)
+  is_good = tf.logical_and(summary >= allowed.start, summary < allowed.stop)
   complaint = tf.strings.format(
-    f'{_MARK}Record {{}} (counted from 0) of {{}} has the label {{}}, but labels run from'
-    f' {settings.labels_offset} to {data.dataset.num_classes - 1}.',
-    (number, path, label + settings.labels_offset),
+    f'{_MARK}Record {{}} (counted from 0) of {{}} {labels.complaint(data.task, allowed)}',
+    (source[1], tf.gather(data.files, source[0]), summary),
   )
-  with tf.control_dependencies([tf.debugging.Assert(in_range, [complaint])]):
-    return tf.identity(label)
+  with tf.control_dependencies([tf.debugging.Assert(is_good, [complaint])]):
+    return label - settings.labels_offset if settings.labels_offset else tf.identity(label)
 
 
 def _check_reproducible(preprocessing_name):
@@ -316,30 +339,25 @@ def explained_errors(data, settings):
 
 
 class Input:
-  """Takes batches into a graph, and watches over how long that takes.
-
-  A step that is blocked in the input cannot look at the clock, so a thread does: when the first
-  batch is late, it closes the session, which cancels the step. What ignores even that, such as
-  Python code in the input, is left behind by ending the process; before the first step nothing can
-  be lost.
-  """
-
-  GRACE_SECS = 5
+  """Takes batches into a graph, and watches over how long that takes."""
 
   def __init__(self, batches, timeout_secs, device=None):
     """Adds to the graph an iterator over `batches`, which starts with the session's tables.
 
     Args:
       batches: a tf.data.Dataset of Batches.
-      timeout_secs: see above.
+      timeout_secs: what the first batch may take.
       device: where batches are copied to ahead of the step; None leaves them in the CPU's memory.
     """
     self._device = device or '/cpu:0'
     if device:
       batches = batches.apply(tf.data.experimental.prefetch_to_device(device))
-    self._timeout_secs = timeout_secs
-    self._is_over = threading.Event()
-    self._is_late = False
+    self._watchdog = watchdog.Watchdog(
+      timeout_secs,
+      f'The input gave no batch within {timeout_secs:g} seconds. If reading or preprocessing is'
+      ' slow rather than stuck, raise --input_timeout_secs.',
+      may_go_on=lambda session: session.run(self._num_batches_now) > 0,
+    )
     self._previous = []
     with tf.device(self._device):
       self._iterator = tf.data.make_initializable_iterator(batches)
@@ -366,37 +384,9 @@ class Input:
     self._previous = list(batch)
     return batch
 
-  @contextlib.contextmanager
   def first_step(self, session):
-    """Watches over the block, in which `session` runs its first step. Raises InputError."""
-    threading.Thread(target=self._watch, args=(session,), daemon=True).start()
-    try:
-      yield
-    except (tf.errors.OpError, RuntimeError) as error:
-      if self._is_late:
-        raise errors.InputError(self._complaint()) from error
-      raise
-    finally:
-      self._is_over.set()
-
-  def _complaint(self):
-    return (
-      f'The input gave no batch within {self._timeout_secs:g} seconds. If reading or preprocessing'
-      ' is slow rather than stuck, raise --input_timeout_secs.'
-    )
-
-  def _watch(self, session):
-    if self._is_over.wait(self._timeout_secs):
-      return
-    with contextlib.suppress(tf.errors.OpError, RuntimeError):
-      if session.run(self._num_batches_now) > 0:
-        return
-    self._is_late = True
-    session.close()
-    if not self._is_over.wait(self.GRACE_SECS):
-      sys.stderr.write(f'{os.path.basename(sys.argv[0])}: error: {self._complaint()}\n')
-      sys.stderr.flush()
-      os._exit(1)
+    """Returns a context in which `session` runs its first step. Raises InputError there."""
+    return self._watchdog.watch(session)
 
 
 def _make_counter(name, dtype):

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 
+from datasets import dataset_info
 from slimcompat import errors, tables, tf
 from slimtrain import settings as settings_lib
 
@@ -13,50 +14,147 @@ AUXILIARY_LOSS_WEIGHT = 0.4
 
 @dataclasses.dataclass(frozen=True)
 class Loss:
-  """A weighting of the examples' cross-entropies."""
+  """What training minimizes."""
 
   name: str
-  # make_weights(settings, one_hot, logits) -> [batch], None for all alike.
-  make_weights: Callable
+  tasks: tuple[str, ...]  # Those of dataset_info.TASKS that it is for.
+  # add(settings, logits, labels, weights, **kwargs) -> the loss, in the collection of losses.
+  # weights: scalar, or `[batch]` of single_label and `[1, classes]` of multi_label. kwargs are
+  # those of the functions of tf.losses.
+  add: Callable
   reads: tuple[str, ...] = ()  # The settings it heeds.
 
 
-def _focal_weights(settings, one_hot, logits):
+def _add_softmax(settings, logits, labels, weights, **kwargs):
+  return tf.losses.softmax_cross_entropy(
+    tf.one_hot(labels, logits.shape[-1]),
+    logits,
+    weights=weights,
+    label_smoothing=settings.label_smoothing,
+    **kwargs,
+  )
+
+
+def _add_sigmoid(settings, logits, labels, weights, **kwargs):
+  return tf.losses.sigmoid_cross_entropy(
+    labels, logits, weights=weights, label_smoothing=settings.label_smoothing, **kwargs
+  )
+
+
+def _add_focal(settings, logits, labels, weights, **kwargs):
   """T.-Y. Lin et al., "Focal Loss for Dense Object Detection", arxiv.org/abs/1708.02002, eq. 4."""
-  if not settings.focal_gamma:
-    return None
-  probability = tf.reduce_sum(one_hot * tf.nn.softmax(logits), axis=-1)
-  # Rounding may take a probability above 1, where a power has no gradient.
-  return tf.pow(tf.maximum(1.0 - probability, 1e-7), settings.focal_gamma)
+  is_single = labels.shape.ndims == 1
+  add = _add_softmax if is_single else _add_sigmoid
+  if settings.focal_gamma:
+    if is_single:
+      one_hot = tf.one_hot(labels, logits.shape[-1])
+      probability = tf.reduce_sum(one_hot * tf.nn.softmax(logits), axis=-1)
+    else:
+      probability = tf.sigmoid(tf.where(labels > 0, logits, -logits))
+    # Rounding may take a probability above 1, where a power has no gradient.
+    focus = tf.pow(tf.maximum(1.0 - probability, 1e-7), settings.focal_gamma)
+    weights *= focus
+  return add(settings, logits, labels, weights, **kwargs)
 
 
 LOSSES = tables.Table(
   'loss',
   [
-    # Examples that are recognized already count less.
-    Loss('focal', _focal_weights, reads=('focal_gamma',)),
-    Loss('softmax', lambda settings, one_hot, logits: None),
+    # Examples, or labels, that are recognized already count less.
+    Loss('focal', ('single_label', 'multi_label'), _add_focal, reads=('focal_gamma',)),
+    # P. J. Huber, "Robust Estimation of a Location Parameter", Annals of Mathematical Statistics
+    # 35, 1964: half the square of small errors, and linear beyond.
+    Loss(
+      'huber',
+      ('regression',),
+      lambda settings, logits, labels, weights, **kwargs: tf.losses.huber_loss(
+        labels, logits, weights, delta=settings.huber_delta, **kwargs
+      ),
+      reads=('huber_delta',),
+    ),
+    Loss(
+      'l1',
+      ('regression',),
+      lambda settings, logits, labels, weights, **kwargs: tf.losses.absolute_difference(
+        labels, logits, weights, **kwargs
+      ),
+    ),
+    Loss(
+      'l2',
+      ('regression',),
+      lambda settings, logits, labels, weights, **kwargs: tf.losses.mean_squared_error(
+        labels, logits, weights, **kwargs
+      ),
+    ),
+    Loss('sigmoid', ('multi_label',), _add_sigmoid),
+    Loss('softmax', ('single_label',), _add_softmax),
   ],
 )
 register = LOSSES.register
+
+# What the flag's default, which is slim's, stands for where several labels apply, or numbers do.
+_DEFAULTS = {'multi_label': 'sigmoid', 'regression': 'l2'}
 
 
 @dataclasses.dataclass(frozen=True)
 class LossSettings(settings_lib.Settings):
   """Loss."""
 
-  loss: str = settings_lib.setting('softmax', 'What training minimizes.', choices=LOSSES)
+  loss: str = settings_lib.setting(
+    'softmax',
+    'What training minimizes. softmax and focal are for one label per image; sigmoid and focal for'
+    ' several; l2, l1 and huber for regression. softmax, the default, stands for sigmoid where'
+    ' several labels apply, and for l2 in regression.',
+    choices=LOSSES,
+  )
   label_smoothing: float = settings_lib.setting(
-    0.0, 'Share of each label that is spread over all classes.', lower=0, below=1
+    0.0,
+    'Share of each label that is spread over all classes; of several labels, by which 0 and 1 move'
+    ' to 1/2.',
+    lower=0,
+    below=1,
   )
   focal_gamma: float = settings_lib.setting(
     2.0, 'focal: the power by which examples count less as they are recognized.', lower=0
+  )
+  huber_delta: float = settings_lib.setting(
+    1.0, 'huber: the error beyond which the loss is no longer quadratic but linear.', above=0
   )
   class_weights: str | None = settings_lib.setting(
     None,
     'How much an example counts, by its class: a number for each class, separated by commas; or'
     ' auto, in inverse proportion to the examples of its class.',
   )
+
+
+def find(settings, task):
+  """Returns the row of LOSSES that LossSettings `settings` choose for a task.
+
+  Args:
+    settings: LossSettings.
+    task: one of dataset_info.TASKS.
+
+  Raises:
+    InputError: when loss, smoothing or weights are not for the task.
+  """
+  name = settings.loss
+  if name == 'softmax':
+    name = _DEFAULTS.get(task, name)
+  row = LOSSES[name]
+  if task not in row.tasks:
+    known = ', '.join(row.name for row in LOSSES.values() if task in row.tasks)
+    raise errors.InputError(
+      f'--loss={name} is not for the task {task} of the dataset, but for {" and ".join(row.tasks)}.'
+      f' Choose one of {known}.'
+    )
+  for flag in ('label_smoothing', 'class_weights'):
+    value = getattr(settings, flag)
+    if task == 'regression' and value:
+      raise errors.InputError(
+        f'--{flag}={value} is for classes, but the task of the dataset is regression. Leave the'
+        ' flag out.'
+      )
+  return row
 
 
 def find_class_weights(settings, num_classes, class_counts):
@@ -79,8 +177,8 @@ def find_class_weights(settings, num_classes, class_counts):
         ' dataset_info.json that tells. Give a number for each class, or convert the data here.'
       )
     num_present = sum(count > 0 for count in class_counts)
-    share = sum(class_counts) / num_present
-    # Of mean 1 over the examples; a class without any needs none.
+    share = sum(class_counts) / max(num_present, 1)
+    # Of mean 1 over the examples, or their labels; a class without any needs none.
     return [share / count if count else 0.0 for count in class_counts]
   weights = settings_lib.split_numbers(settings.class_weights)
   if len(weights) != num_classes or min(weights) < 0:
@@ -91,7 +189,7 @@ def find_class_weights(settings, num_classes, class_counts):
   return weights
 
 
-def add_losses(settings, model, labels, class_weights=None):
+def add_losses(settings, model, labels, class_weights=None, task=dataset_info.TASKS[0]):
   """Adds the mean loss of `model` to `tf.GraphKeys.LOSSES`; returns it.
 
   A net with an end point `AuxLogits` gets a second loss for it, in the collection only.
@@ -100,25 +198,25 @@ def add_losses(settings, model, labels, class_weights=None):
     settings: LossSettings. Labels are smoothed as in C. Szegedy et al., "Rethinking the Inception
       Architecture", https://arxiv.org/abs/1512.00567, section 7.
     model: a models.Model; logits and AuxLogits are `[batch, classes]`.
-    labels: int64 `[batch]`, in `[0, classes)`. A label outside would silently cost nothing:
-      the input checks it.
+    labels: as inputs.Batch has them for the task. A label outside the classes would silently cost
+      nothing: the input checks it.
     class_weights: a list of floats, by class; None for all alike.
+    task: one of dataset_info.TASKS.
+
+  Raises:
+    InputError: when the settings are not for the task.
   """
-  one_hot = tf.one_hot(labels, model.logits.shape[-1])
+  row = find(settings, task)
+  labels = tf.convert_to_tensor(labels)
 
   def add(logits, share, **kwargs):
-    weights = LOSSES[settings.loss].make_weights(settings, one_hot, logits)
+    weights = share
     if class_weights is not None:
-      by_class = tf.gather(tf.constant(class_weights), labels)
-      weights = by_class if weights is None else weights * by_class
-    return tf.losses.softmax_cross_entropy(
-      one_hot,
-      logits,
-      weights=share if weights is None else share * weights,
-      label_smoothing=settings.label_smoothing,
-      reduction=tf.losses.Reduction.SUM_OVER_BATCH_SIZE,
-      **kwargs,
-    )
+      by_class = tf.constant(class_weights)
+      is_single = task == 'single_label'
+      weights *= tf.gather(by_class, labels) if is_single else by_class[tf.newaxis]
+    reduction = tf.losses.Reduction.SUM_OVER_BATCH_SIZE
+    return row.add(settings, logits, labels, weights, reduction=reduction, **kwargs)
 
   if 'AuxLogits' in model.end_points:
     add(model.end_points['AuxLogits'], AUXILIARY_LOSS_WEIGHT, scope='aux_loss')

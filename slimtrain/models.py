@@ -36,7 +36,7 @@ class TrainedModelSettings(ModelSettings):
 class Model(NamedTuple):
   """What a net makes of a batch."""
 
-  logits: tf.Tensor  # [batch, classes]
+  logits: tf.Tensor  # [batch, classes]; for regression, what it makes of the targets.
   end_points: dict  # The net's named activations.
 
 
@@ -46,26 +46,41 @@ def build_model(settings, images, num_classes):
   return Model(*network_fn(images))
 
 
-def build_trained_model(settings, images, labels, num_classes, class_weights=None):
+def build_trained_model(settings, images, labels, data, class_weights=None):
   """Returns the Model of `images` for training, and collects its losses.
 
   Args:
     settings: TrainedModelSettings.
     images: `[batch, height, width, channels]`.
-    labels: int64 `[batch]`, in `[0, num_classes)`.
-    num_classes: an int.
+    labels: as inputs.Batch has them.
+    data: the inputs.Data.
     class_weights: as for losses.add_losses.
   """
   network_fn = nets_factory.get_network_fn(
     settings.model_name,
-    num_classes,
+    data.num_classes,
     weight_decay=settings.weight_decay,
     is_training=True,
     batch_norm_decay=settings.batch_norm_decay,
   )
   model = Model(*network_fn(images))
-  losses.add_losses(settings.loss, model, labels, class_weights)
+  losses.add_losses(settings.loss, model, labels, class_weights, data.task)
   return model
+
+
+def batch_score(task, model, labels):
+  """Returns (name, scalar) of how good the model is on a batch: see summaries.training_scalars.
+
+  The share of the labels it gets right, at the probability 1/2 where several may apply; for
+  regression, the mean absolute error.
+  """
+  if task == 'regression':
+    return 'mean_absolute_error', tf.reduce_mean(tf.abs(model.logits - labels))
+  if task == 'multi_label':
+    is_right = tf.equal(model.logits > 0, labels > 0)
+  else:
+    is_right = tf.equal(tf.argmax(model.logits, axis=-1), labels)
+  return 'accuracy', tf.reduce_mean(tf.cast(is_right, tf.float32))
 
 
 def image_size(settings, given=None):

@@ -6,7 +6,7 @@ import re
 import shutil
 
 from slimcompat import errors, tf
-from slimtrain import checkpoints
+from slimtrain import checkpoints, saving
 
 LOCK_FILE = '.lock'
 DAMAGED_ENDING = '.damaged'
@@ -77,14 +77,26 @@ def mend(train_dir):
       f'--train_dir={train_dir} holds no whole checkpoint any more: {" ".join(lines)} Copy a whole'
       ' one there, or give another directory to begin anew.'
     )
-  if files_by_step and checkpoints.listed(train_dir) != _prefixes(train_dir, files_by_step)[-1]:
-    prefixes = _prefixes(train_dir, files_by_step)
-    tf.train.update_checkpoint_state(train_dir, prefixes[-1], prefixes)
+  if not files_by_step and (listed := checkpoints.listed(train_dir)):
+    raise errors.InputError(
+      f'--train_dir={train_dir} lists {listed[-1]} in its file checkpoint, but holds no checkpoint.'
+      ' Copy it there, or remove the file to begin anew.'
+    )
+  _mend_list(train_dir, [os.path.join(train_dir, f'model.ckpt-{n}') for n in sorted(files_by_step)])
   return lines
 
 
-def _prefixes(train_dir, steps):
-  return [os.path.join(train_dir, f'model.ckpt-{step}') for step in sorted(steps)]
+def _mend_list(train_dir, prefixes):
+  """Makes the file `checkpoint` list those of the whole `prefixes`, by step, that a run replaces.
+
+  Those that it lists no longer are kept for good, one every hour.
+  """
+  listed = checkpoints.listed(train_dir)
+  if not prefixes or listed[-1:] == prefixes[-1:]:
+    return
+  present = [prefix for prefix in listed if prefix in prefixes]
+  first = prefixes.index(present[0]) if present else -saving.NUM_KEPT
+  tf.train.update_checkpoint_state(train_dir, prefixes[-1], prefixes[first:])
 
 
 def _list_files(train_dir):

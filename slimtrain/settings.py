@@ -145,6 +145,29 @@ def _value_type(settings_class, name):
   return annotation
 
 
+def replace(settings, **values):
+  """Returns `settings` with `values`, by the names of their flags, whatever group they stand in.
+
+  Raises:
+    InputError: when there is no such setting, or a value is not allowed.
+  """
+  new = _replace(settings, values)
+  if values:
+    raise errors.InputError(f'There are no settings {", ".join(values)}.')
+  return new
+
+
+def _replace(settings, values):
+  """Returns `settings` with those of `values` that are theirs, which are taken out of it."""
+  new = {}
+  for field in dataclasses.fields(settings):
+    if not _is_setting(field):
+      new[field.name] = _replace(getattr(settings, field.name), values)
+    elif field.name in values:
+      new[field.name] = values.pop(field.name)
+  return dataclasses.replace(settings, **new)
+
+
 def define_flags(defaults, flag_values=FLAGS):
   """Defines a flag for every field of the settings object `defaults` and of its groups."""
   for heading, settings in _groups(defaults):

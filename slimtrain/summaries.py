@@ -3,14 +3,14 @@
 from slimcompat import slim, tf
 
 
-def training_scalars(clone, losses, learning_rate, accuracy):
+def training_scalars(clone, losses, learning_rate, score):
   """Returns what a training step is summarized by, as {tag: scalar tensor}.
 
   Args:
     clone: the first deployment.Clone.
     losses: the deployment.Losses of all.
     learning_rate: scalar.
-    accuracy: scalar, the share of the first clone's batch that it classifies rightly.
+    score: models.batch_score of the first clone.
   """
   values = {f'losses/{loss.op.name}': loss for loss in tf.losses.get_losses(clone.scope or None)}
   values['Losses/clone_loss'] = losses.clones[0]
@@ -18,7 +18,8 @@ def training_scalars(clone, losses, learning_rate, accuracy):
     values['Losses/regularization_loss'] = losses.regularization
   values['total_loss'] = losses.total
   values['learning_rate'] = tf.cast(learning_rate, tf.float32)
-  values['accuracy'] = accuracy
+  name, value = score
+  values[name] = value
   return values
 
 

@@ -1,13 +1,9 @@
 """Training a net: the train op, and the run of slim.learning.train around it."""
 
-import contextlib
 import dataclasses
-import datetime
 import math
 import os
-import re
 import signal
-import time
 from typing import NamedTuple
 
 from slimcompat import errors, garbage, slim, stateless_draws, tf
@@ -16,12 +12,15 @@ from slimtrain import (
   console,
   deployment,
   files,
+  finiteness,
   inputs,
   interruption,
   learning_rates,
+  loop,
   models,
   optimizers,
   recovery,
+  saving,
   summaries,
   unfreezing,
   variable_scopes,
@@ -31,9 +30,6 @@ from slimtrain import losses as losses_lib
 from slimtrain import settings as settings_lib
 
 FLAGS_FILE = 'flags.txt'  # In the train_dir: how it was run last.
-
-# Marks, in an error of TensorFlow, a sentence of our own.
-_NOT_FINITE = 'Not finite: '
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +59,21 @@ class TrainingSettings(settings_lib.Settings):
   )
   summarize_weights: bool = settings_lib.setting(
     False, 'Whether the summaries hold histograms of the weights.'
+  )
+  step_timeout_secs: float | None = settings_lib.setting(
+    None,
+    'Seconds after which a session.run of training, but the first, counts as stuck: it is shown'
+    ' where it is, and the run ends. Unset: it may take forever.',
+    above=0,
+  )
+  on_nan: str = settings_lib.setting(
+    'stop',
+    'What follows a loss or gradients that are not finite: the run ends, or goes back to its newest'
+    ' checkpoint and on with other examples.',
+    choices=('stop', 'rollback'),
+  )
+  max_rollbacks: int = settings_lib.setting(
+    3, 'How often --on_nan=rollback goes back in a run, before it ends it after all.', lower=1
   )
   steps_per_run: int = settings_lib.setting(
     1,
@@ -157,8 +168,10 @@ def _train(settings):
   given = settings
   deployment.start_runtime(settings.session)
   data = inputs.load_data(settings.data)
+  losses_lib.find(settings.model.loss, data.task)
   console.say(
-    f'{data.num_examples} examples of {data.num_classes} classes in {len(data.files)} files of'
+    f'{data.num_examples} examples of {data.num_classes}'
+    f' {"targets" if data.task == "regression" else "classes"} in {len(data.files)} files of'
     f' {settings.data.dataset_name}, split {settings.data.dataset_split_name}.'
   )
   if settings.num_epochs:
@@ -197,23 +210,25 @@ def _train(settings):
       restore = checkpoints.make_restore_fn(start)
     console.say(_describe_steps(settings, data, step))
     files.write_text(os.path.join(settings.train_dir, FLAGS_FILE), settings_lib.to_flagfile(given))
-    saver = checkpoints.make_saver(resume_plan)
+    saver = saving.make_saver(settings.train_dir, resume_plan)
     with interruption.Interruption() as interrupted:
       loss = slim.learning.train(
         step.run_op,
         settings.train_dir,
-        train_step_fn=_Loop(settings, data, step, first_step, saver, interrupted).run_step,
+        train_step_fn=loop.Loop(settings, data, step, first_step, saver, interrupted).run_step,
         train_step_kwargs={},
         number_of_steps=settings.max_number_of_steps,
         init_fn=restore,
         # Summaries come from the step's own run, not from a second one on a batch of its own.
         summary_op=None,
+        summary_writer=saving.SummaryWriter(settings.train_dir),
         save_summaries_secs=settings.save_summaries_secs,
         saver=saver,
         # By seconds, a thread saves; by steps, the loop.
         save_interval_secs=0 if settings.save_interval_steps else settings.save_interval_secs,
         session_config=deployment.session_config(settings.session),
       )
+  saver.check_saved(settings.train_dir)
   newest = checkpoints.newest(settings.train_dir)
   if interrupted.signal_number is not None:
     name = signal.Signals(interrupted.signal_number).name
@@ -304,23 +319,24 @@ def _build_loop(settings, data, source, global_step):
 
 def _build_step(settings, data, source, global_step):
   """Builds one step; returns the scalars that summarize it, which are there when it is done."""
-  accuracies = []
+  scores, records = [], []
   class_weights = losses_lib.find_class_weights(
     settings.model.loss, data.num_classes, data.class_counts
   )
 
   def build_model():
     batch = source.next_batch()
+    records.append(batch.records)
     first_op = len(tf.get_default_graph().get_operations())
-    model = models.build_trained_model(
-      settings.model, batch.images, batch.labels, data.num_classes, class_weights
-    )
+    with checkpoints.frozen_batch_norm(settings.fine_tuning):
+      model = models.build_trained_model(
+        settings.model, batch.images, batch.labels, data, class_weights
+      )
     if settings.data.deterministic_input:
       with tf.device('/device:CPU:0'):
         step = tf.cast(global_step.read_value(), tf.int64)
       stateless_draws.follow_step(tf.get_default_graph().get_operations()[first_op:], step)
-    correct = tf.equal(tf.argmax(model.logits, axis=-1), batch.labels)
-    accuracies.append(tf.reduce_mean(tf.cast(correct, tf.float32)))
+    scores.append(models.batch_score(data.task, model, batch.labels))
     return model
 
   clones = deployment.make_clones(settings.devices, build_model)
@@ -351,14 +367,19 @@ def _build_step(settings, data, source, global_step):
     gradients = later.hold(gradients)
   if settings.summarize_activations:
     summaries.add_activations(clones[0].model.end_points)
-  scalars = summaries.training_scalars(clones[0], losses, learning_rate, accuracies[0])
-  gradients = gradients_lib.clip(settings.gradients, gradients)
-  complaint = tf.strings.format(
-    f'{_NOT_FINITE}The loss is {{}} at step {{}}, with the learning rate {{}}.',
-    (losses.total, global_step + 1, learning_rate),
+  scalars = summaries.training_scalars(clones[0], losses, learning_rate, scores[0])
+  # float16's scale of the loss is lowered when gradients are not finite: such steps do no harm.
+  is_scaled = settings.session.mixed_precision == 'float16'
+  check = finiteness.check(
+    losses.total,
+    [] if is_scaled else gradients,
+    global_step + 1,
+    learning_rate,
+    tf.concat(records, axis=0),
   )
+  gradients = gradients_lib.clip(settings.gradients, gradients)
   # Before anything is written: the weights stay those of the last good step.
-  with tf.control_dependencies([tf.debugging.Assert(tf.is_finite(losses.total), [complaint])]):
+  with tf.control_dependencies([check]):
     updates = [
       gradients_lib.apply(
         settings.gradients, gradients, optimizer_at, learning_rate, global_step, later
@@ -383,114 +404,3 @@ def _describe_steps(settings, data, step):
     f" --num_epochs_per_decay counts one clone's images, as slim does: an epoch of it has"
     f' {data.num_examples / batch_size:.1f} steps.'
   )
-
-
-class _Loop:
-  """The step function of slim.learning.train: one session.run, and now and then a line."""
-
-  def __init__(self, settings, data, step, first_step, saver, interrupted):
-    self._settings = settings
-    self._saver = saver
-    self._interrupted = interrupted
-    self._data = data
-    self._step = step
-    self._num_steps = first_step  # Run so far, of all runs.
-    self._run_quietly = None  # A step without a line; there once there is a session.
-    # The first step has summaries.
-    self._next_summary_secs = 0.0 if settings.save_summaries_secs else float('inf')
-    self._loss = None  # As of the last line, like the following.
-    self._line_step, self._line_secs, self._line_wait_secs = first_step, 0.0, 0.0
-
-  def run_step(self, session, train_op, global_step, train_step_kwargs):
-    """Runs one step, or `steps_per_run`; returns the last loss known and whether to stop."""
-    del train_op, global_step
-    settings = self._settings
-    last_step = settings.max_number_of_steps or float('inf')
-    is_first = self._run_quietly is None
-    step_before = self._num_steps
-    with inputs.explained_errors(self._data, settings.data), _explained_loss(settings):
-      if is_first:
-        self._run_quietly = session.make_callable(self._step.global_step)
-        self._line_secs = time.monotonic()
-        with self._step.source.first_step(session):
-          self._run_and_report(session, train_step_kwargs.get('summary_writer'), has_line=True)
-      elif self._is_line_due(last_step) or time.monotonic() >= self._next_summary_secs:
-        self._run_and_report(
-          session, train_step_kwargs.get('summary_writer'), self._is_line_due(last_step)
-        )
-      else:
-        self._num_steps = int(self._run_quietly())
-    has_come = self._interrupted.has_come()
-    if has_come or _crosses(step_before, self._num_steps, settings.save_interval_steps):
-      prefix = os.path.join(settings.train_dir, 'model.ckpt')
-      self._saver.save(session, prefix, global_step=self._num_steps)
-    if has_come:
-      # slim saves once more, and closes the session, which waits for an input that is blocked.
-      self._interrupted.saved()
-    return self._loss, self._num_steps >= last_step or has_come
-
-  def _is_line_due(self, last_step):
-    """Returns whether the run to come reaches a step that has a line."""
-    reached = self._num_steps + self._settings.steps_per_run
-    is_due = _crosses(self._num_steps, reached, self._settings.log_every_n_steps)
-    return is_due or reached >= last_step
-
-  def _run_and_report(self, session, writer, has_line):
-    step = self._step
-    fetches = {
-      'loss': step.loss,
-      'step': step.global_step,
-      'learning_rate': step.learning_rate,
-      'wait_secs': step.source.wait_secs,
-    }
-    has_summary = writer and time.monotonic() >= self._next_summary_secs
-    if has_summary:
-      fetches['summary'] = step.summary_op
-    results = session.run(fetches)
-    now_secs = time.monotonic()
-    self._loss = results['loss']
-    self._num_steps = int(results['step'])
-    secs = now_secs - self._line_secs
-    secs_per_step = secs / (self._num_steps - self._line_step)
-    images_per_sec = step.batch_size / secs_per_step
-    if has_summary:
-      self._next_summary_secs = now_secs + self._settings.save_summaries_secs
-      writer.add_summary(results['summary'], self._num_steps)
-      writer.add_summary(summaries.scalars({'images_per_sec': images_per_sec}), self._num_steps)
-    if not has_line:
-      return
-    wait_share = (results['wait_secs'] - self._line_wait_secs) / secs
-    line = (
-      # People's scripts look for the beginning of this line, up to the closing parenthesis.
-      f'global step {self._num_steps}: loss = {self._loss:.4f} ({secs_per_step:.3f} sec/step)'
-      f'  learning rate {results["learning_rate"]:.4g}, {images_per_sec:.0f} images/s,'
-      f' {wait_share:.0%} waiting for input'
-    )
-    if self._settings.max_number_of_steps:
-      left_secs = (self._settings.max_number_of_steps - self._num_steps) * secs_per_step
-      line += f', {datetime.timedelta(seconds=round(left_secs))} left'
-    console.say(line)
-    self._line_step, self._line_secs = self._num_steps, now_secs
-    self._line_wait_secs = results['wait_secs']
-
-
-def _crosses(before, after, interval):
-  """Returns whether a multiple of `interval`, None for none, lies in `(before, after]`."""
-  return bool(interval) and after // interval > before // interval
-
-
-@contextlib.contextmanager
-def _explained_loss(settings):
-  """Turns the error of a loss that is not finite into an InputError."""
-  try:
-    yield
-  except tf.errors.InvalidArgumentError as error:
-    marked = re.search(f'{_NOT_FINITE}(.*?[.])\\]', error.message, re.DOTALL)
-    if marked is None:
-      raise
-    newest = checkpoints.newest(settings.train_dir)
-    kept = f'{newest} is the last good checkpoint' if newest else 'There is no checkpoint yet'
-    raise errors.InputError(
-      f'{marked.group(1)} {kept}. Lower --learning_rate, or limit the gradients, for instance with'
-      ' --clip_gradients_by_global_norm=1.'
-    ) from error

@@ -16,7 +16,7 @@ def decode_window(encoded, image_format, corner, size, fast_size=None, channels=
   """Returns the window and label that a Decoder gives, as arrays."""
   example = dataset_utils.image_to_tfexample(encoded, image_format, HEIGHT, WIDTH, 7)
   shape = (None, None, channels)
-  decoder = records.Decoder((records.image_item(shape), records.LABEL))
+  decoder = records.Decoder((records.image_item(shape), records.label_item()))
   window, label = decoder.decode_window(
     tf.constant(example.SerializeToString()),
     lambda image_shape: (tf.constant([*corner, 0]), tf.constant([*size, channels])),

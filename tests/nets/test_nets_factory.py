@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nets import nets_factory, vgg
+from nets import nets_factory, released_checkpoints, vgg
 from slimcompat import errors, slim, tables, tf
 
 
@@ -90,10 +90,14 @@ def test_refuses_an_unknown_name(lookup):
     lookup('vgg16')
 
 
-@pytest.mark.parametrize('num_classes', [1, -1])
-def test_refuses_too_few_classes(num_classes):
-  with pytest.raises(errors.InputError, match=f'num_classes is {num_classes}; .* at least 2'):
-    nets_factory.get_network_fn('lenet', num_classes)
+def test_refuses_a_negative_number_of_classes():
+  with pytest.raises(errors.InputError, match=r'num_classes is -1; .* 2 or more'):
+    nets_factory.get_network_fn('lenet', -1)
+
+
+def test_one_number_is_enough_for_regression():
+  logits, _ = nets_factory.get_network_fn('lenet', 1)(tf.zeros([2, 28, 28, 1]))
+  assert logits.shape == [2, 1]
 
 
 @pytest.mark.parametrize('num_classes', [0, None])
@@ -153,3 +157,9 @@ def test_scope_and_reuse(name):
   logits, _ = network_fn(images, scope='mine', reuse=True)
   assert logits.shape.as_list() == [None, 10]
   assert tf.global_variables() == variables
+
+
+def test_checkpoints_are_of_nets_in_the_table():
+  assert set(released_checkpoints.CHECKPOINTS) <= set(nets_factory.NETWORKS)
+  for name, checkpoints in released_checkpoints.CHECKPOINTS.items():
+    assert nets_factory.NETWORKS[name].checkpoints == checkpoints

@@ -1,71 +1,26 @@
 """Runs of the script that a signal ends."""
 
 import os
-import pathlib
 import re
 import signal
-import subprocess
-import sys
 
 import pytest
 
 from slimtrain import checkpoints, interruption
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-# Blocks in the fifth batch or so, for longer than any test.
-BLOCKING = """
-import time
-from slimcompat import tf
-from slimtrain.preprocessing import preprocessing_factory
-
-count = [0]
-
-def block(image):
-  count[0] += 1
-  if count[0] > 300:
-    print('blocked', flush=True)
-    time.sleep(1000)
-  return image
-
-def preprocess(image, height, width, is_training, use_grayscale):
-  image = tf.py_func(block, [tf.cast(image, tf.float32)], tf.float32)
-  return tf.ensure_shape(image, [height, width, 1])
-
-preprocessing_factory.register(preprocessing_factory.Preprocessing('blocking', preprocess))
-"""
-
 
 @pytest.fixture
-def start(tmp_path):
-  """`start(*flags)` is an endless run of LeNet on digits that has made a few steps."""
-  processes = []
+def start(start_training):
+  """`start(*flags)` is an endless run that has made a few steps."""
 
   def start_run(*flags):
-    process = subprocess.Popen(  # noqa: S603
-      [
-        sys.executable,
-        'train_image_classifier.py',
-        '--dataset_name=digits',
-        '--model_name=lenet',
-        '--log_every_n_steps=1',
-        f'--train_dir={tmp_path}',
-        *flags,
-      ],
-      cwd=ROOT,
-      stdout=subprocess.PIPE,
-      stderr=subprocess.PIPE,
-      text=True,
-    )
-    processes.append(process)
+    process = start_training(*flags)
     for line in process.stdout:
       if line.startswith('global step 3:'):
         return process
     raise AssertionError(process.communicate()[1])
 
-  yield start_run
-  for process in processes:
-    process.kill()
-    process.communicate()
+  return start_run
 
 
 @pytest.mark.parametrize('number', interruption.SIGNALS, ids=lambda number: number.name)
@@ -82,11 +37,9 @@ def test_a_signal_ends_the_run_with_a_checkpoint(start, tmp_path, number):
 
 
 @pytest.fixture
-def blocked(start, tmp_path):
+def blocked(start, blocking_plugin):
   """A run whose step waits for its input."""
-  plugin = tmp_path / 'blocking.py'
-  plugin.write_text(BLOCKING)
-  process = start(f'--plugin={plugin}', '--preprocessing_name=blocking')
+  process = start(*blocking_plugin)
   for line in process.stdout:
     if line == 'blocked\n':
       return process

@@ -73,6 +73,75 @@ def test_losses_have_slims_names(settings):
   assert names == ['aux_loss/value', 'softmax_cross_entropy_loss/value']
 
 
+TARGETS = np.random.RandomState(1).standard_normal((6, 4)).astype('float32')
+SEVERAL = (TARGETS > 0).astype('float32')
+
+
+def binary_cross_entropy(smoothing=0.0, gamma=0.0, class_weights=(1, 1, 1, 1)):
+  probabilities = 1 / (1 + np.exp(-LOGITS.astype(float)))
+  targets = SEVERAL * (1 - smoothing) + smoothing / 2
+  cross = -(targets * np.log(probabilities) + (1 - targets) * np.log(1 - probabilities))
+  unrecognized = np.where(SEVERAL, 1 - probabilities, probabilities)
+  return (cross * unrecognized**gamma * np.array(class_weights)).mean()
+
+
+ERRORS = np.abs(LOGITS - TARGETS)
+
+
+@pytest.mark.parametrize(
+  ('task', 'settings', 'class_weights', 'expected'),
+  [
+    ('multi_label', {}, None, binary_cross_entropy()),
+    ('multi_label', {'loss': 'sigmoid'}, None, binary_cross_entropy()),
+    ('multi_label', {'label_smoothing': 0.2}, None, binary_cross_entropy(smoothing=0.2)),
+    ('multi_label', {'loss': 'focal', 'focal_gamma': 0.0}, None, binary_cross_entropy()),
+    (
+      'multi_label',
+      {'loss': 'focal', 'focal_gamma': 1.5},
+      [0.5, 1.0, 2.0, 0.0],
+      binary_cross_entropy(gamma=1.5, class_weights=[0.5, 1.0, 2.0, 0.0]),
+    ),
+    ('regression', {}, None, (ERRORS**2).mean()),
+    ('regression', {'loss': 'l2'}, None, (ERRORS**2).mean()),
+    ('regression', {'loss': 'l1'}, None, ERRORS.mean()),
+    (
+      'regression',
+      {'loss': 'huber', 'huber_delta': 0.5},
+      None,
+      np.where(ERRORS < 0.5, ERRORS**2 / 2, 0.5 * ERRORS - 0.125).mean(),
+    ),
+  ],
+)
+def test_losses_of_other_tasks(task, settings, class_weights, expected):
+  labels = SEVERAL if task == 'multi_label' else TARGETS
+  # The auxiliary classifier sees the same, so the total is 1.4 times the loss.
+  model = models.Model(tf.constant(LOGITS), {'AuxLogits': tf.constant(LOGITS)})
+  settings = losses.LossSettings(**settings)
+  loss = losses.add_losses(settings, model, tf.constant(labels), class_weights, task)
+  with tf.Session() as session:
+    values = session.run([loss, tf.losses.get_total_loss()])
+  assert values == pytest.approx([expected, 1.4 * expected], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+  ('settings', 'task', 'sentence'),
+  [
+    (
+      {'loss': 'l1'},
+      'single_label',
+      '--loss=l1 is not for the task single_label .* focal, softmax',
+    ),
+    ({'loss': 'focal'}, 'regression', 'Choose one of huber, l1, l2'),
+    ({'loss': 'sigmoid'}, 'single_label', 'but for multi_label'),
+    ({'label_smoothing': 0.1}, 'regression', '--label_smoothing=0.1 is for classes'),
+    ({'class_weights': 'auto'}, 'regression', '--class_weights=auto is for classes'),
+  ],
+)
+def test_what_a_task_has_no_use_for_is_refused(settings, task, sentence):
+  with pytest.raises(errors.InputError, match=sentence):
+    losses.find(losses.LossSettings(**settings), task)
+
+
 def test_focal_gradient_is_finite_where_all_is_recognized():
   logits = tf.constant([[100.0, 0.0, 0.0, 0.0]])
   model = models.Model(logits, {})

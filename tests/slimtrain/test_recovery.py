@@ -40,6 +40,23 @@ def empty(path):
   path.write_bytes(b'')
 
 
+def zero(path):
+  path.write_bytes(bytes(path.stat().st_size))
+
+
+def replace_by_text(path):
+  path.write_text('<html>404 Not Found</html>')
+
+
+def replace_by_folder(path):
+  os.remove(path)
+  path.mkdir()
+
+
+def take_from_another_step(path):
+  path.write_bytes((path.parent / path.name.replace('30', '20')).read_bytes())
+
+
 DATA = 'model.ckpt-{}.data-00000-of-00001'
 INDEX = 'model.ckpt-{}.index'
 
@@ -57,9 +74,15 @@ def test_a_whole_directory_stays_as_it_is(train_dir):
 @pytest.mark.parametrize(
   ('name', 'harm'),
   [
-    *((DATA, harm) for harm in (cut, flip, empty, os.remove)),
+    *(
+      (DATA, harm)
+      for harm in (
+        *(cut, flip, empty, zero, os.remove),
+        *(replace_by_text, replace_by_folder, take_from_another_step),
+      )
+    ),
     # A flipped bit in the index, which has no checksum, shows in the data, or does no harm.
-    *((INDEX, harm) for harm in (cut, empty, os.remove)),
+    *((INDEX, harm) for harm in (cut, empty, zero, os.remove, replace_by_text)),
   ],
 )
 def test_a_damaged_newest_is_set_aside(train_dir, name, harm):
@@ -88,7 +111,13 @@ def test_a_run_without_a_whole_checkpoint_is_not_begun_anew(train_dir):
     recovery.mend(str(train_dir))
 
 
-@pytest.mark.parametrize('content', [None, b'', b'\xff\x00 garbage', b'model_checkpoint_path: "x"'])
+@pytest.mark.parametrize(
+  'content',
+  [
+    *(None, b'', b'\xff\x00 garbage', b'model_checkpoint_path: "x"'),
+    *(b'model_checkpoint_path: "/etc/passwd"', b'model_checkpoint_path: "model.ckpt-99"'),
+  ],
+)
 def test_the_list_of_checkpoints_is_made_anew(train_dir, content):
   path = train_dir / 'checkpoint'
   os.remove(path)
@@ -102,6 +131,25 @@ def test_a_finished_checkpoint_that_is_not_listed_yet_counts(train_dir):
   tf.train.update_checkpoint_state(str(train_dir), str(train_dir / 'model.ckpt-20'))
   recovery.mend(str(train_dir))
   assert newest_step(train_dir) == 30
+
+
+def test_those_kept_for_good_are_not_listed_again(train_dir):
+  prefixes = [str(train_dir / f'model.ckpt-{step}') for step in STEPS]
+  tf.train.update_checkpoint_state(str(train_dir), prefixes[1], prefixes[1:2])
+  recovery.mend(str(train_dir))
+  assert checkpoints.listed(str(train_dir)) == prefixes[1:]
+
+
+def test_a_list_of_what_is_gone(train_dir):
+  for path in train_dir.glob('model.ckpt-*'):
+    os.remove(path)
+  with pytest.raises(errors.InputError, match=r'lists .*ckpt-30 .* but holds no checkpoint'):
+    recovery.mend(str(train_dir))
+
+
+def test_a_folder_without_a_run(tmp_path):
+  (tmp_path / 'flags.txt').touch()
+  assert recovery.mend(str(tmp_path)) == []
 
 
 def test_what_was_never_finished_is_removed(train_dir):

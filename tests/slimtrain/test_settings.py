@@ -132,3 +132,13 @@ def test_import_plugin_refuses(tmp_path, name, content, sentence):
     (tmp_path / name).write_text(content)
   with pytest.raises(errors.InputError, match=sentence):
     settings_lib.import_plugin(str(tmp_path / name))
+
+
+def test_replace_finds_the_group():
+  settings = settings_lib.replace(training.TrainingSettings(), model_name='lenet', seed=3)
+  assert (settings.model.model_name, settings.seed) == ('lenet', 3)
+  assert settings_lib.replace(settings) == settings
+  with pytest.raises(errors.InputError, match='There are no settings sede, x'):
+    settings_lib.replace(settings, sede=3, x=1)
+  with pytest.raises(errors.InputError, match='--seed=-1 is not allowed'):
+    settings_lib.replace(settings, seed=-1)

@@ -1,6 +1,5 @@
 """Whole runs of training on the digits, small enough to take seconds."""
 
-import dataclasses
 import logging
 import os
 import re
@@ -21,6 +20,7 @@ from slimtrain import (
   training,
 )
 from slimtrain import settings as settings_lib
+from tests import scenes
 
 
 def make_settings(run_dir, **changes):
@@ -33,21 +33,7 @@ def make_settings(run_dir, **changes):
     data=inputs.TrainingDataSettings(dataset_name='digits', batch_size=20),
     optimizer=optimizers.OptimizerSettings(optimizer='momentum'),
   )
-  changed = replace(settings, changes)
-  assert not changes
-  return changed
-
-
-def replace(settings, changes):
-  """Returns `settings` with those of `changes` that they or their groups have, taken out of it."""
-  values = {}
-  for field in dataclasses.fields(settings):
-    value = getattr(settings, field.name)
-    if dataclasses.is_dataclass(value):
-      values[field.name] = replace(value, changes)
-    elif field.name in changes:
-      values[field.name] = changes.pop(field.name)
-  return dataclasses.replace(settings, **values)
+  return settings_lib.replace(settings, **changes)
 
 
 def train(run_dir, **changes):
@@ -274,9 +260,20 @@ def test_no_queue_runner_in_the_graph(tmp_path):
   assert not tf.get_collection(tf.GraphKeys.QUEUE_RUNNERS)
 
 
-@pytest.mark.parametrize('loss', losses.LOSSES)
-def test_every_loss_trains(tmp_path, loss):
-  assert np.isfinite(train(tmp_path, loss=loss, class_weights='auto', max_number_of_steps=2))
+@pytest.mark.parametrize(
+  ('loss', 'task'),
+  [(row.name, task) for row in losses.LOSSES.values() for task in row.tasks],
+)
+def test_every_loss_trains(tmp_path, loss, task):
+  changes = {'loss': loss, 'max_number_of_steps': 2}
+  if task != 'regression':
+    changes['class_weights'] = 'auto'
+  if task != 'single_label':
+    scenes.write(tmp_path / 'records', task, {'train': 30}, size=28)
+    changes.update(dataset_name='image_folder', dataset_dir=str(tmp_path / 'records'))
+  assert np.isfinite(train(tmp_path / 'run', **changes))
+  score = 'mean_absolute_error' if task == 'regression' else 'accuracy'
+  assert score in summaries(tmp_path / 'run')
 
 
 @pytest.mark.parametrize('optimizer', optimizers.OPTIMIZERS)
@@ -395,14 +392,6 @@ def test_first_clone_takes_batches_like_the_others(tmp_path):
   assert build(settings).batch_size == 20
 
 
-def test_the_newest_checkpoints_are_kept(tmp_path):
-  tf.get_variable('x', [1])
-  definition = checkpoints.make_saver().as_saver_def()
-  assert definition.max_to_keep == 5
-  assert definition.keep_checkpoint_every_n_hours == 1.0
-  assert definition.version == tf.train.SaverDef.V2
-
-
 @pytest.mark.parametrize(
   ('changes', 'sentence'),
   [
@@ -423,6 +412,42 @@ def test_refuses_before_a_session_starts(tmp_path, monkeypatch, changes, sentenc
   with pytest.raises(errors.InputError) as error:
     train(tmp_path, **changes)
   assert sentence in str(error.value)
+
+
+@pytest.mark.parametrize(
+  'scopes', ['MobilenetV1/Logits', 'MobilenetV1/Conv2d_2_,MobilenetV1/Logits']
+)
+def test_what_is_frozen_stays_bit_by_bit(tmp_path, scopes):
+  net = {'model_name': 'mobilenet_v1_025', 'train_image_size': 32, 'batch_size': 4}
+  # Statistics of the data, for gradients to get through what is frozen.
+  train(tmp_path / 'start', max_number_of_steps=5, batch_norm_decay=0.3, **net)
+  train(
+    tmp_path / 'run',
+    checkpoint_path=str(tmp_path / 'start'),
+    trainable_scopes=scopes,
+    freeze_batch_norm=True,
+    max_number_of_steps=100,
+    **net,
+  )
+  before, after = saved(tmp_path / 'start'), saved(tmp_path / 'run')
+  changed = {name for name in after if not np.array_equal(after[name], before.get(name))}
+  expected = {
+    name for name in after if name.startswith(tuple(scopes.split(','))) or name == 'global_step'
+  }
+  # The trained layers' batch norm goes on.
+  assert changed == expected
+  assert any('moving_mean' in name for name in changed) == ('Conv2d_2_' in scopes)
+
+
+def test_batch_norm_frozen_everywhere(tmp_path):
+  net = {'model_name': 'mobilenet_v1_025', 'train_image_size': 32, 'batch_size': 4}
+  train(tmp_path, max_number_of_steps=2, **net)
+  before = saved(tmp_path)
+  train(tmp_path, max_number_of_steps=5, freeze_batch_norm=True, **net)
+  after = saved(tmp_path)
+  changed = {name.rpartition('/')[2] for name in after if np.any(after[name] != before[name])}
+  assert {'weights', 'beta'} < changed
+  assert not {'moving_mean', 'moving_variance'} & changed
 
 
 def test_a_run_of_another_net_is_not_continued(tmp_path):

@@ -1,0 +1,193 @@
+"""Figures on how good a classifier is, of all its predictions on a split; NumPy alone.
+
+Definitions are scikit-learn's, where it has them.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+
+class ClassFigures(NamedTuple):
+  """A classifier's figures by class, each float64 `[classes]`; 0 where they are not defined."""
+
+  precision: np.ndarray  # Of the examples given the class, the share that has it.
+  recall: np.ndarray  # Of the examples that have the class, the share given it.
+  f1: np.ndarray  # The harmonic mean of both.
+  support: np.ndarray  # Examples that have the class, int64.
+
+
+class Curve(NamedTuple):
+  """What follows from each threshold on a score, and the area below."""
+
+  x: np.ndarray
+  y: np.ndarray
+  thresholds: np.ndarray  # Falling: a score of so much, or more, counts as yes.
+  area: float
+
+
+class Calibration(NamedTuple):
+  """How often predictions of a confidence are right, by bins of the confidence."""
+
+  edges: np.ndarray  # Of the bins, `[bins + 1]`.
+  confidence: np.ndarray  # The mean in each bin, `[bins]`; NaN in an empty one.
+  accuracy: np.ndarray  # The share that is right, `[bins]`; NaN in an empty one.
+  counts: np.ndarray  # Examples, int64 `[bins]`.
+  error: float  # The mean distance of both over the examples: the expected calibration error.
+
+
+def confusion_matrix(labels, predictions, num_classes):
+  """Returns the counts of examples by class and by predicted class, int64 `[classes, classes]`.
+
+  Args:
+    labels: ints `[examples]`, in `[0, num_classes)`.
+    predictions: ints `[examples]`, likewise.
+    num_classes: an int.
+  """
+  cells = np.asarray(labels, np.int64) * num_classes + predictions
+  return np.bincount(cells, minlength=num_classes**2).reshape(num_classes, num_classes)
+
+
+def class_figures(confusion):
+  """Returns the ClassFigures of a confusion matrix."""
+  right = np.diag(confusion).astype(float)
+  support = confusion.sum(axis=1)
+  given = confusion.sum(axis=0)
+  return ClassFigures(
+    _divide(right, given), _divide(right, support), _divide(2 * right, given + support), support
+  )
+
+
+def _divide(a, b):
+  return np.divide(a, b, out=np.zeros_like(a, float), where=b != 0)
+
+
+def top_k_accuracy(scores, labels, k):
+  """Returns the share of examples whose class is among the `k` of the highest scores.
+
+  Of classes with the same score the one of the lower number comes first.
+
+  Args:
+    scores: `[examples, classes]`.
+    labels: ints `[examples]`.
+    k: an int; all classes at most are looked at.
+  """
+  return float(np.mean(ranks(scores, labels) < k))
+
+
+def ranks(scores, labels):
+  """Returns the places of the examples' classes by their scores, ints `[examples]`; 0 is first."""
+  scores = np.asarray(scores)
+  own = np.take_along_axis(scores, np.asarray(labels)[:, None], axis=1)
+  ties_before = (scores == own) & (np.arange(scores.shape[1]) < np.asarray(labels)[:, None])
+  return np.sum((scores > own) | ties_before, axis=1)
+
+
+def _cumulate(scores, positives):
+  """Returns (true positives, false positives, thresholds) at each distinct score, falling."""
+  order = np.argsort(-scores, kind='stable')
+  scores, positives = scores[order], positives[order]
+  is_last = np.append(scores[1:] != scores[:-1], True)  # Of those with the same score.
+  true = np.cumsum(positives)[is_last]
+  return true, np.flatnonzero(is_last) + 1 - true, scores[is_last]
+
+
+def roc_curve(scores, positives):
+  """Returns the Curve of the true positive rate (y) by the false positive rate (x).
+
+  It begins at (0, 0), with an infinite threshold. The area is NaN where all examples are positive,
+  or none.
+
+  Args:
+    scores: `[examples]`.
+    positives: bools `[examples]`.
+  """
+  true, false, thresholds = _cumulate(np.asarray(scores), np.asarray(positives, np.int64))
+  with np.errstate(invalid='ignore'):
+    x = np.append(0, false) / false[-1]
+    y = np.append(0, true) / true[-1]
+  area = np.sum(np.diff(x) * (y[1:] + y[:-1]) / 2)
+  return Curve(x, y, np.append(np.inf, thresholds), float(area))
+
+
+def precision_recall_curve(scores, positives):
+  """Returns the Curve of precision (y) by recall (x); its area is the average precision.
+
+  The area is that below steps: the precision at each threshold, times what recall gains there. NaN
+  where no example is positive.
+
+  Args:
+    scores: `[examples]`.
+    positives: bools `[examples]`.
+  """
+  true, false, thresholds = _cumulate(np.asarray(scores), np.asarray(positives, np.int64))
+  precision = true / (true + false)
+  with np.errstate(invalid='ignore'):
+    recall = true / true[-1]
+  return Curve(recall, precision, thresholds, float(np.sum(precision * np.diff(recall, prepend=0))))
+
+
+def calibration(confidence, is_right, num_bins=15):
+  """Returns the Calibration, in bins of equal width.
+
+  C. Guo et al., "On Calibration of Modern Neural Networks", https://arxiv.org/abs/1706.04599,
+  equation 3.
+
+  Args:
+    confidence: the probability of the predicted class, `[examples]`, in [0, 1].
+    is_right: bools `[examples]`.
+    num_bins: an int; a bin holds its upper edge.
+  """
+  confidence = np.asarray(confidence, float)
+  edges = np.linspace(0, 1, num_bins + 1)
+  bins = np.clip(np.searchsorted(edges, confidence, side='left') - 1, 0, num_bins - 1)
+  counts = np.bincount(bins, minlength=num_bins)
+  sums = [np.bincount(bins, values, num_bins) for values in (confidence, np.asarray(is_right))]
+  with np.errstate(invalid='ignore'):
+    means = [total / counts for total in sums]
+  error = np.sum(np.abs(sums[0] - sums[1])) / max(1, len(confidence))
+  return Calibration(edges, *means, counts, float(error))
+
+
+def bootstrap_interval(values, level=0.95, num_draws=1000, seed=0):
+  """Returns the (low, high) ends of the interval of the mean of `values`, by the bootstrap.
+
+  B. Efron, "Bootstrap Methods: Another Look at the Jackknife", 1979: percentiles of the means of
+  examples drawn again.
+
+  Args:
+    values: `[examples]`, such as whether each is right.
+    level: the share of the means within.
+    num_draws: an int.
+    seed: an int.
+  """
+  values = np.asarray(values, float)
+  distinct, counts = np.unique(values, return_counts=True)
+  # How often each value is drawn is all that matters of which examples are.
+  draws = np.random.RandomState(seed).multinomial(len(values), counts / len(values), num_draws)
+  means = draws @ distinct / len(values)
+  low, high = np.percentile(means, [50 * (1 - level), 50 * (1 + level)])
+  return float(low), float(high)
+
+
+def mcnemar(first_is_right, second_is_right):
+  """Returns how likely two models, equally good, differ on examples as much as these do.
+
+  Q. McNemar, "Note on the sampling error of the difference between correlated proportions", 1947,
+  in its exact form, two-sided: of the examples that one of both has right, each has half of them.
+
+  Args:
+    first_is_right: bools `[examples]`.
+    second_is_right: bools of the same examples.
+  """
+  first_is_right, second_is_right = (np.asarray(a, bool) for a in (first_is_right, second_is_right))
+  only_first = int(np.sum(first_is_right & ~second_is_right))
+  only_second = int(np.sum(second_is_right & ~first_is_right))
+  total = only_first + only_second
+  log_choices = [
+    math.lgamma(total + 1) - math.lgamma(k + 1) - math.lgamma(total - k + 1)
+    for k in range(min(only_first, only_second) + 1)
+  ]
+  tail = sum(math.exp(log - total * math.log(2)) for log in log_choices)
+  return min(1.0, 2 * tail)

@@ -1,0 +1,146 @@
+"""The loop around a training step: what happens between one session.run and the next."""
+
+import datetime
+import os
+import time
+
+from slimcompat import errors
+from slimtrain import checkpoints, console, finiteness, inputs, summaries, watchdog
+
+
+class Loop:
+  """The step function of slim.learning.train: one session.run, and now and then a line."""
+
+  def __init__(self, settings, data, step, first_step, saver, interrupted):
+    """Makes the loop of a run.
+
+    Args:
+      settings: TrainingSettings.
+      data: the inputs.Data.
+      step: the training.TrainStep.
+      first_step: how many steps the run has made before.
+      saver: the saving.Saver.
+      interrupted: the interruption.Interruption, listening.
+    """
+    self._settings = settings
+    self._saver = saver
+    self._interrupted = interrupted
+    self._data = data
+    self._step = step
+    self._num_steps = first_step  # Run so far, of all runs.
+    self._num_rollbacks = 0
+    self._watchdog = watchdog.Watchdog(
+      settings.step_timeout_secs,
+      f'A step did not end within --step_timeout_secs={settings.step_timeout_secs}; where it was is'
+      ' written above. The newest checkpoint is whole: mend what is stuck, often the input, or'
+      ' raise the flag, and run the same command again.',
+      shows_threads=True,
+    )
+    self._run_quietly = None  # A step without a line; there once there is a session.
+    # The first step has summaries.
+    self._next_summary_secs = 0.0 if settings.save_summaries_secs else float('inf')
+    self._loss = None  # As of the last line, like the following.
+    self._line_step, self._line_secs, self._line_wait_secs = first_step, 0.0, 0.0
+
+  def run_step(self, session, train_op, global_step, train_step_kwargs):
+    """Runs one step, or `steps_per_run`; returns the last loss known and whether to stop."""
+    del train_op, global_step
+    settings = self._settings
+    last_step = settings.max_number_of_steps or float('inf')
+    step_before = self._num_steps
+    try:
+      self._run(session, train_step_kwargs.get('summary_writer'), last_step)
+    except finiteness.NotFiniteError as error:
+      self._roll_back(session, error)
+    has_come = self._interrupted.has_come()
+    if has_come or _crosses(step_before, self._num_steps, settings.save_interval_steps):
+      prefix = os.path.join(settings.train_dir, 'model.ckpt')
+      self._saver.save(session, prefix, global_step=self._num_steps)
+    if has_come:
+      # slim saves once more, and closes the session, which waits for an input that is blocked.
+      self._interrupted.saved()
+    return self._loss, self._num_steps >= last_step or has_come
+
+  def _run(self, session, writer, last_step):
+    """Runs one step, or `steps_per_run`, with what is due to be reported of it."""
+    is_first = self._run_quietly is None
+    with (
+      inputs.explained_errors(self._data, self._settings.data),
+      finiteness.explained(self._data, self._settings.train_dir),
+      self._step.source.first_step(session) if is_first else self._watchdog.watch(session),
+    ):
+      if is_first:
+        self._run_quietly = session.make_callable(self._step.global_step)
+        self._line_secs = time.monotonic()
+      has_line = is_first or self._is_line_due(last_step)
+      if has_line or time.monotonic() >= self._next_summary_secs:
+        self._run_and_report(session, writer, has_line)
+      else:
+        self._num_steps = int(self._run_quietly())
+
+  def _roll_back(self, session, error):
+    """Goes back to the newest checkpoint after the NotFiniteError `error`, or raises it."""
+    newest = checkpoints.newest(self._settings.train_dir)
+    if self._settings.on_nan != 'rollback' or newest is None:
+      raise error
+    if self._num_rollbacks == self._settings.max_rollbacks:
+      raise errors.InputError(
+        f'{error} --max_rollbacks={self._num_rollbacks} times this run has gone back already.'
+      ) from error
+    self._num_rollbacks += 1
+    console.say(
+      f'{error} Going back to {newest} ({self._num_rollbacks} of at most'
+      f' {self._settings.max_rollbacks} times).'
+    )
+    self._saver.restore(session, newest)
+    self._num_steps = checkpoints.saved_step(newest)
+    self._line_step, self._line_secs = self._num_steps, time.monotonic()
+
+  def _is_line_due(self, last_step):
+    """Returns whether the run to come reaches a step that has a line."""
+    reached = self._num_steps + self._settings.steps_per_run
+    is_due = _crosses(self._num_steps, reached, self._settings.log_every_n_steps)
+    return is_due or reached >= last_step
+
+  def _run_and_report(self, session, writer, has_line):
+    step = self._step
+    fetches = {
+      'loss': step.loss,
+      'step': step.global_step,
+      'learning_rate': step.learning_rate,
+      'wait_secs': step.source.wait_secs,
+    }
+    has_summary = writer and time.monotonic() >= self._next_summary_secs
+    if has_summary:
+      fetches['summary'] = step.summary_op
+    results = session.run(fetches)
+    now_secs = time.monotonic()
+    self._loss = results['loss']
+    self._num_steps = int(results['step'])
+    secs = now_secs - self._line_secs
+    secs_per_step = secs / (self._num_steps - self._line_step)
+    images_per_sec = step.batch_size / secs_per_step
+    if has_summary:
+      self._next_summary_secs = now_secs + self._settings.save_summaries_secs
+      writer.add_summary(results['summary'], self._num_steps)
+      writer.add_summary(summaries.scalars({'images_per_sec': images_per_sec}), self._num_steps)
+    if not has_line:
+      return
+    wait_share = (results['wait_secs'] - self._line_wait_secs) / secs
+    line = (
+      # People's scripts look for the beginning of this line, up to the closing parenthesis.
+      f'global step {self._num_steps}: loss = {self._loss:.4f} ({secs_per_step:.3f} sec/step)'
+      f'  learning rate {results["learning_rate"]:.4g}, {images_per_sec:.0f} images/s,'
+      f' {wait_share:.0%} waiting for input'
+    )
+    if self._settings.max_number_of_steps:
+      left_secs = (self._settings.max_number_of_steps - self._num_steps) * secs_per_step
+      line += f', {datetime.timedelta(seconds=round(left_secs))} left'
+    console.say(line)
+    self._line_step, self._line_secs = self._num_steps, now_secs
+    self._line_wait_secs = results['wait_secs']
+
+
+def _crosses(before, after, interval):
+  """Returns whether a multiple of `interval`, None for none, lies in `(before, after]`."""
+  return bool(interval) and after // interval > before // interval

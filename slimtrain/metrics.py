@@ -1,0 +1,194 @@
+"""Numbers that say how good a model is on a whole split; `METRICS` is the table."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+from datasets import dataset_info
+from slimcompat import slim, tables, tf
+from slimtrain import settings as settings_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class MetricSettings(settings_lib.Settings):
+  """Metrics."""
+
+  decision_threshold: float = settings_lib.setting(
+    0.5,
+    'multi_label: the probability from which on a label counts as predicted, for F1 and'
+    ' Exact_match.',
+    above=0,
+    below=1,
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+  """A number that says how good a model is on a whole split."""
+
+  name: str
+  # make(model, labels, settings) -> (value, update op), as the functions of tf.metrics. The value
+  # is a scalar, or `[targets]` of regression.
+  make: Callable
+  min_classes: int = 1  # With fewer classes it would say nothing.
+  task: str = dataset_info.TASKS[0]
+
+
+def average_precision(scores, labels):
+  """Returns the mean, over the classes that have examples, of the average precision.
+
+  The area under a class's curve of precision by recall, in steps: the precision at each score,
+  times what the recall gains there; examples of the same score count together. NaN without any
+  label.
+
+  Args:
+    scores: `[examples, classes]`, higher where a class is likelier.
+    labels: `[examples, classes]`, 1 or 0.
+  """
+  return np.mean(
+    [
+      _average_precision(class_scores, class_labels)
+      for class_scores, class_labels in zip(scores.T, labels.T, strict=True)
+      if class_labels.any()
+    ]
+    or [np.nan]
+  )
+
+
+def _average_precision(scores, labels):
+  order = np.argsort(-scores, kind='stable')
+  scores, labels = scores[order], labels[order].astype(float)
+  is_last = np.append(scores[1:] != scores[:-1], True)  # Of those with the same score.
+  num_right = np.cumsum(labels)[is_last]
+  precisions = num_right / (np.flatnonzero(is_last) + 1)
+  return np.sum(precisions * np.diff(num_right, prepend=0)) / labels.sum()
+
+
+def _predicted(model, settings):
+  return tf.sigmoid(model.logits) >= settings.decision_threshold
+
+
+def _make_map(model, labels, settings):
+  """All scores are kept: what is computed is exact."""
+  both, update = slim.metrics.streaming_concat(tf.stack([model.logits, labels], axis=1))
+
+  def compute(both):
+    return np.float32(average_precision(both[:, 0], both[:, 1]))
+
+  return tf.numpy_function(compute, [both], tf.float32), update
+
+
+def _make_f1(model, labels, settings):
+  """2 x right / (predicted + present), of all labels together."""
+  predicted, present = _predicted(model, settings), labels > 0
+
+  def count(where):
+    return tf.reduce_sum(tf.cast(where, tf.float64))
+
+  right, update_right = _make_sum(count(predicted & present), [])
+  all_of_both, update_all = _make_sum(count(predicted) + count(present), [])
+  value = tf.div_no_nan(2 * right, all_of_both)
+  return tf.cast(value, tf.float32), tf.group(update_right, update_all)
+
+
+def _make_exact_match(model, labels, settings):
+  """The share of examples of which all labels are predicted, and no others."""
+  is_right = tf.reduce_all(tf.equal(_predicted(model, settings), labels > 0), axis=1)
+  return tf.metrics.mean(tf.cast(is_right, tf.float32))
+
+
+def _make_sum(values, shape):
+  """Returns what `values` of all batches add up to, float64 `shape`, and its update op."""
+  total = tf.get_local_variable(
+    tf.get_default_graph().unique_name('metric_sum'),
+    shape,
+    tf.float64,
+    tf.zeros_initializer(),
+    use_resource=True,
+  )
+  return total.read_value(), total.assign_add(values, read_value=False)
+
+
+def _make_mean_of_errors(function, of_mean):
+  """Returns a `make` of `of_mean` of the mean of `function` of a target's errors."""
+
+  def make(model, labels, settings):
+    values = function(tf.cast(model.logits - labels, tf.float64))
+    total, update = _make_sum(tf.reduce_sum(values, axis=0), labels.shape[1:])
+    count, update_count = _make_sum(tf.cast(tf.shape(labels)[0], tf.float64), [])
+    return tf.cast(of_mean(total / count), tf.float32), tf.group(update, update_count)
+
+  return make
+
+
+def _make_r2(model, labels, settings):
+  """1 - the squared errors' sum / that of guessing the mean; -inf or NaN if all are alike."""
+  both, update = slim.metrics.streaming_concat(tf.stack([model.logits, labels], axis=1))
+  guessed, true = tf.unstack(tf.cast(both, tf.float64), axis=1)
+  errors = tf.reduce_sum(tf.square(guessed - true), axis=0)
+  spread = tf.reduce_sum(tf.square(true - tf.reduce_mean(true, axis=0)), axis=0)
+  value = tf.cast(1 - errors / spread, tf.float32)
+  value.set_shape(labels.shape[1:])
+  return value, update
+
+
+METRICS = tables.Table(
+  'metric',
+  [
+    Metric(
+      'Accuracy',
+      lambda model, labels, settings: tf.metrics.accuracy(labels, tf.argmax(model.logits, axis=-1)),
+    ),
+    Metric(
+      'Recall_5',
+      # The share of examples whose label is among the 5 likeliest classes.
+      lambda model, labels, settings: tf.metrics.mean(
+        tf.cast(tf.math.in_top_k(model.logits, labels, 5), tf.float32)
+      ),
+      min_classes=6,
+    ),
+    Metric('mAP', _make_map, task='multi_label'),
+    Metric('F1', _make_f1, task='multi_label'),
+    Metric('Exact_match', _make_exact_match, task='multi_label'),
+    # Each target's, and their mean.
+    Metric('MAE', _make_mean_of_errors(tf.abs, tf.identity), task='regression'),
+    Metric('RMSE', _make_mean_of_errors(tf.square, tf.sqrt), task='regression'),
+    Metric('R2', _make_r2, task='regression'),
+  ],
+)
+register = METRICS.register
+
+
+def make(settings, model, labels, data):
+  """Adds the metrics of the task to the graph; returns ({name: value}, update ops).
+
+  Args:
+    settings: MetricSettings.
+    model: a models.Model.
+    labels: of its batch, as inputs.Batch has them.
+    data: the inputs.Data.
+  """
+  made = {
+    row.name: row.make(model, labels, settings)
+    for row in METRICS.values()
+    if row.task == data.task and data.num_classes >= row.min_classes
+  }
+  return {name: value for name, (value, _) in made.items()}, [update for _, update in made.values()]
+
+
+def by_tag(values, data):
+  """Returns {tag: number} of the values by name that `make` gave, once computed.
+
+  A value for each target becomes their mean, `eval/MAE`, and, when there are several, the values
+  themselves, `eval/MAE/radius`.
+  """
+  by_tag = {}
+  for name, value in values.items():
+    tag = f'eval/{name}'
+    by_tag[tag] = np.mean(value)
+    if np.size(value) > 1:
+      names = data.dataset.labels_to_names or {}
+      for index, part in enumerate(value):
+        by_tag[f'{tag}/{names.get(index, index)}'] = part
+  return by_tag
