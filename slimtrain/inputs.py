@@ -16,10 +16,9 @@ from datasets import (
   verification,
 )
 from slimcompat import errors, slim, tf
-from slimtrain import console
+from slimtrain import console, watchdog
 from slimtrain import examples as examples_lib
 from slimtrain import settings as settings_lib
-from slimtrain import watchdog
 from slimtrain.preprocessing import preprocessing_factory, randomness
 
 
