@@ -165,7 +165,9 @@ def test_evil_archives_are_refused(tmp_path, changes):
   assert os.listdir(tmp_path / 'parent') == []
 
 
-@pytest.mark.parametrize('damage', [lambda data: data[:-50], lambda data: b'<html>'], ids=str)
+@pytest.mark.parametrize(
+  'damage', [lambda data: data[:-50], lambda data: b'<html>'], ids=['cut', 'a page']
+)
 def test_damaged_archives_are_refused(tmp_path, damage):
   path = tmp_path / 'a.tgz'
   make_archive(path)
