@@ -3,7 +3,7 @@
 python inspect_checkpoint.py --checkpoint_path=/tmp/digits --statistics
 """
 
-from slimtrain import inspection, settings
+from slimtrain import checkpoint_inspection, settings
 
 if __name__ == '__main__':
-  settings.run(inspection.InspectionSettings(), inspection.inspect)
+  settings.run(checkpoint_inspection.InspectionSettings(), checkpoint_inspection.inspect)

@@ -17,6 +17,7 @@ setuptools.setup(
     'eval_image_classifier',
     'export_inference_graph',
     'inspect_checkpoint',
+    'inspect_dataset',
     'train_image_classifier',
   ],
   install_requires=[
@@ -31,6 +32,7 @@ setuptools.setup(
   ],
   extras_require={
     'gpu': ['tensorflow[and-cuda]>=2.16,<2.22'],
-    'dev': ['pytest', 'pytest-xdist', 'ruff', 'scikit-learn'],
+    'plots': ['matplotlib'],
+    'dev': ['matplotlib', 'pytest', 'pytest-xdist', 'ruff', 'scikit-learn'],
   },
 )

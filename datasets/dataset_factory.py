@@ -165,6 +165,7 @@ def get_dataset(
   file_pattern: str | None = None,
   reader: type | None = None,
   settings: records.RecordSettings | None = None,
+  image_dir: str | None = None,
 ) -> slim.dataset.Dataset:
   """Returns a split of the dataset that lies in `dataset_dir`.
 
@@ -184,6 +185,8 @@ def get_dataset(
       `tf.TFRecordReader`.
     settings: the task and the keys, where dataset_info.json does not tell or there are others;
       None is the task that it says, and slim's keys.
+    image_dir: the folder with the image files that the records name, from which the decoder then
+      reads; None takes the images from the records.
 
   Raises:
     InputError: for an unknown dataset or split, no directory, a damaged dataset_info.json, and
@@ -192,9 +195,9 @@ def get_dataset(
   row = DATASETS[name]
   settings = settings or records.RecordSettings()
   file_pattern = file_pattern or settings.record_file_pattern
-  get_split = row.get_split or functools.partial(_get_split, row, settings)
+  get_split = row.get_split or functools.partial(_get_split, row, settings, image_dir)
   if row.get_split:
-    _check_own_decoder(name, settings)
+    _check_own_decoder(name, settings, image_dir)
   try:
     dataset = get_split(split_name, dataset_dir, file_pattern, reader)
   except errors.InputError:
@@ -234,7 +237,7 @@ class _CountedDataset(slim.dataset.Dataset):
     return sum(verification.check_records(self).values())
 
 
-def _get_split(row, settings, split_name, dataset_dir, file_pattern, reader):
+def _get_split(row, settings, image_dir, split_name, dataset_dir, file_pattern, reader):
   """Returns a split of a dataset in records, described by `row`, dataset_info.json, `settings`."""
   # '', slim's default for exporting, serves where only the number of classes is wanted.
   if dataset_dir is None or (dataset_dir == '' and row.num_classes is None):
@@ -273,7 +276,7 @@ def _get_split(row, settings, split_name, dataset_dir, file_pattern, reader):
       )
     num_classes = max(labels_to_names) + 1
   items = (
-    _image_item(row, settings, info),
+    _image_item(row, settings, info, image_dir),
     records.label_item(task, num_classes, settings.record_label_key),
     *row.more_items,
   )
@@ -302,10 +305,15 @@ def _agreed(flag, given, known):
   return known if given is None else given
 
 
-def _image_item(row, settings, info):
+def _image_item(row, settings, info, image_dir):
   """Returns the item `image` of the records of a dataset."""
   raw_shape = settings.raw_shape
   shape = row.image_shape
+  if image_dir and info and records.FILENAME_KEY not in info.keys:
+    raise errors.InputError(
+      f'--input_mode=files needs records that name their images by {records.FILENAME_KEY}, which'
+      ' these do not. Convert the images again, or use another --input_mode.'
+    )
   if raw_shape:
     shape = (*raw_shape[:2], 1 if raw_shape[2] == 1 else 3)
   may_be_raw = (
@@ -316,6 +324,7 @@ def _image_item(row, settings, info):
     key=settings.record_image_key,
     shape_keys=_names(settings.record_shape_key) if may_be_raw and not raw_shape else (),
     raw_shape=raw_shape,
+    image_dir=image_dir,
   )
 
 
@@ -323,8 +332,13 @@ def _names(keys):
   return tuple(key.strip() for key in keys.split(',') if key.strip())
 
 
-def _check_own_decoder(name, settings):
+def _check_own_decoder(name, settings, image_dir):
   """Raises InputError when `settings` are for records that a user's own decoder reads."""
+  if image_dir:
+    raise errors.InputError(
+      f'--input_mode=files cannot be used with the dataset {name!r}, whose own decoder reads its'
+      ' records. Use another --input_mode.'
+    )
   for field in dataclasses.fields(settings):
     value = getattr(settings, field.name)
     if field.name not in ('task_type', 'record_file_pattern') and value != field.default:

@@ -49,6 +49,7 @@ class Source(NamedTuple):
   task: str  # One of dataset_info.TASKS.
   class_names: tuple[str, ...]  # By label; the names of the numbers for regression.
   splits: Mapping[str, list[LabelledFile]]
+  has_splits: bool  # Whether it says itself what is for training and what is not.
 
 
 def read_folder(
@@ -87,7 +88,7 @@ def read_folder(
     raise errors.InputError(
       f'Every class in {image_dir} has a single image, so none is left for validation. Add images.'
     )
-  return Source(image_dir, 'single_label', tuple(class_names), splits)
+  return Source(image_dir, 'single_label', tuple(class_names), splits, has_splits=False)
 
 
 def read_list(
@@ -130,9 +131,9 @@ def read_list(
     LabelledFile(os.path.join(folder, row.path), row.path, label)
     for row, label in zip(rows, labels, strict=True)
   ]
-  return Source(
-    image_list, task, class_names, _splits_of_list(rows, files, task, validation_fraction, seed)
-  )
+  splits = _splits_of_list(rows, files, task, validation_fraction, seed)
+  has_splits = any(row.split for row in rows)
+  return Source(image_list, task, class_names, splits, has_splits)
 
 
 def list_ignored(image_dir: str) -> list[str]:
@@ -231,7 +232,7 @@ def _read_split_folders(image_dir, folders, random):
         ' remove the folder.'
       )
     splits[split_name] = _shuffled(files, random)
-  return Source(image_dir, 'single_label', tuple(class_names), _in_order(splits))
+  return Source(image_dir, 'single_label', tuple(class_names), _in_order(splits), has_splits=True)
 
 
 def _in_order(splits):

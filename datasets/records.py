@@ -1,6 +1,7 @@
 """How records with slim's keys become images and labels."""
 
 import dataclasses
+import os
 import re
 from collections.abc import Callable, Mapping
 
@@ -10,6 +11,9 @@ from slimcompat import errors, slim, tf
 decoders = slim.tfexample_decoder
 
 IMAGE_KEY = 'image/encoded'
+HEIGHT_KEY = 'image/height'
+WIDTH_KEY = 'image/width'
+FILENAME_KEY = 'image/filename'  # Of the image file, within the folder that was converted.
 FORMAT_KEY = 'image/format'
 SHAPE_KEY = 'image/shape'  # [height, width, channels] of pixels that are not encoded.
 LABEL_KEY = 'image/class/label'  # One class, or as many as apply.
@@ -101,6 +105,7 @@ class EncodedImage(decoders.ItemHandler):
     key: str = IMAGE_KEY,
     shape_keys: tuple[str, ...] = (),
     raw_shape: tuple[int, int, int] | None = None,
+    image_dir: str | None = None,
   ):
     """Makes a handler of the image at `key`.
 
@@ -109,12 +114,17 @@ class EncodedImage(decoders.ItemHandler):
       key: of the image.
       shape_keys: where the shape of an image that may not be encoded is found.
       raw_shape: of all images, none of which is encoded.
+      image_dir: the folder with the image files that the records name; None for the images in the
+        records.
     """
+    if image_dir is not None:
+      key, shape_keys, raw_shape = FILENAME_KEY, (), None
     super().__init__([key, *([FORMAT_KEY, *shape_keys] if shape_keys else [])])
     self.shape = shape
     self._key = key
     self._shape_keys = shape_keys
     self._raw_shape = raw_shape
+    self._image_dir = image_dir
 
   @property
   def features(self) -> dict[str, object]:
@@ -127,7 +137,10 @@ class EncodedImage(decoders.ItemHandler):
 
   def encoded(self, keys_to_tensors) -> tf.Tensor:
     """Returns the image's bytes."""
-    return keys_to_tensors[self._key]
+    if self._image_dir is None:
+      return keys_to_tensors[self._key]
+    folder = os.path.join(self._image_dir, '')
+    return tf.io.read_file(tf.strings.join([folder, keys_to_tensors[self._key]]))
 
   def is_raw(self, keys_to_tensors) -> tf.Tensor | bool:
     """Returns whether these are not encoded: a scalar where it depends on the record."""
@@ -236,6 +249,7 @@ class Decoder(decoders.TFExampleDecoder):
       key: features[key] for handler in (self._image, self._label) for key in handler.keys
     }
     self.varies_in_size = None in self._image.shape
+    (self.label_key,) = self._label.keys
 
   def decode_window(
     self, record: tf.Tensor, choose_window: Callable, fast_size: int | None = None
@@ -315,14 +329,19 @@ def _decode_raw(pixels, shape, channels):
   # Without the last number, an image is gray.
   shape = tf.concat([tf.cast(shape, tf.int64), [1]], axis=0)[:3]
   image = tf.reshape(tf.io.decode_raw(pixels, tf.uint8), shape)
-  is_gray = tf.equal(shape[2], 1)
-  if channels == 1:
-    return tf.cond(is_gray, lambda: image, lambda: tf.image.rgb_to_grayscale(_rgb(image[..., :3])))
-  return tf.cond(is_gray, lambda: tf.image.grayscale_to_rgb(image[..., :1]), lambda: image[..., :3])
 
+  def from_gray():
+    return image if channels == 1 else tf.image.grayscale_to_rgb(image[..., :1])
 
-def _rgb(image):
-  return tf.ensure_shape(image, [None, None, 3])
+  def from_colour():
+    if channels == 3:
+      return image[..., :3]
+    return tf.image.rgb_to_grayscale(tf.ensure_shape(image[..., :3], [None, None, 3]))
+
+  num_channels = tf.dimension_value(image.shape[-1])
+  if num_channels is not None:
+    return from_gray() if num_channels == 1 else from_colour()
+  return tf.cond(tf.equal(shape[2], 1), from_gray, from_colour)
 
 
 def reason(error: tf.errors.OpError) -> str:

@@ -17,14 +17,14 @@ def cache_dir() -> str:
   return os.path.join(base, 'slimtrain')
 
 
-def write_atomically(path: str, text: str):
-  """Writes `text` to `path` so that a reader finds the old content or all of the new one."""
+def write_atomically(path: str, content: str | bytes):
+  """Writes `content` to `path` so that a reader finds the old content or all of the new one."""
   folder, name = os.path.split(path)
   # In the same folder, for os.replace cannot move between file systems.
   temporary = os.path.join(folder, f'.{name}.{secrets.token_hex(4)}.tmp')
   try:
-    with open(temporary, 'w', encoding='utf-8') as file:
-      file.write(text)
+    with open(temporary, 'wb') as file:
+      file.write(content.encode() if isinstance(content, str) else content)
       file.flush()
       os.fsync(file.fileno())
     os.replace(temporary, path)

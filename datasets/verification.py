@@ -6,25 +6,27 @@ slim wrote, are read once, with their checksums, and remembered in the user's ca
 
 import contextlib
 import fnmatch
+import gzip
 import hashlib
-import json
+import itertools
 import os
-import stat as stat_lib
+import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import tqdm
+from google.protobuf import message
 
-from datasets import dataset_info, labels, records, user_files
+from datasets import dataset_info, labels, record_cache, record_files, records
 from slimcompat import errors, slim, tf
 
 _BATCH_SIZE = 1024  # Records summarized per session.run.
 # What a TFRecord takes besides its payload: the length and its CRC before it, a CRC after it.
 _FRAME_BYTES = 8 + 4 + 4
-_CACHE_FILE = 'record_counts.json'
-_MAX_CACHE_ENTRIES = 20_000
+_GZIP_MAGIC = b'\x1f\x8b\x08'  # With the only method of compression that there is.
 _MAX_NAMES_LISTED = 8
+_NUM_CHECKED_FOR_KEY = 100
 _MAX_REASON_LENGTH = 200
 
 
@@ -37,7 +39,7 @@ class _Contents(NamedTuple):
   highest_label: int | None
 
 
-class _BadRecordError(Exception):
+class BadRecordError(Exception):
   """A sentence that names a file, what is wrong with it, and where."""
 
 
@@ -67,21 +69,42 @@ def check_records(
   """
   listed = _read_listed(dataset.data_sources)
   paths = list_files(dataset.data_sources)
-  allowed = _allowed(dataset, num_classes, labels_offset)
-  reader = _Reader(dataset)
+  allowed = allowed_labels(dataset, num_classes, labels_offset)
+  reader = Reader(dataset)
   counts = {}
-  with _Cache(reader.fingerprint) as cache:
-    for path in _with_bar(paths, progress):
-      state = _file_state(path)
-      contents = listed.get(path) or cache.get(path, state)
+  with record_cache.Cache(reader.fingerprint) as cache:
+    for path in with_bar(paths, progress):
+      state = record_cache.file_state(path)
+      contents = listed.get(path) or _parse(cache.get(path, state))
       if contents is None or not _is_allowed(contents, allowed):
         try:
           contents = reader.read(path, allowed)
-        except _BadRecordError as error:
+        except BadRecordError as error:
           raise errors.InputError(f'{error} Mend the file, or convert the data again.') from error
         cache.put(path, state, contents)
       counts[path] = contents.num_records
   return counts
+
+
+def check_label_key(path: str, key: str):
+  """Raises InputError when none of the first records of a file has the key of its labels.
+
+  A record without it is not told from one to which no label applies.
+  """
+  options = tf.io.TFRecordOptions(compression_type=compression(path))
+  found = set()
+  with contextlib.suppress(tf.errors.DataLossError, message.DecodeError):
+    for record in itertools.islice(
+      tf.python_io.tf_record_iterator(path, options), _NUM_CHECKED_FOR_KEY
+    ):
+      found.update(tf.train.Example.FromString(record).features.feature)
+      if key in found:
+        return
+  if found:
+    raise errors.InputError(
+      f'The records of {path} have no key {key}, where their labels should be, only'
+      f' {", ".join(sorted(found))}. Give --record_label_key.'
+    )
 
 
 def find_bad_record(
@@ -94,21 +117,41 @@ def find_bad_record(
 
   The arguments are those of `check_records`. Returns None when all are well.
   """
-  allowed = _allowed(dataset, num_classes, labels_offset)
-  reader = _Reader(dataset, with_images=True)
-  for path in _with_bar(list_files(dataset.data_sources), progress):
+  allowed = allowed_labels(dataset, num_classes, labels_offset)
+  reader = Reader(dataset, with_images=True)
+  for path in with_bar(list_files(dataset.data_sources), progress):
     try:
       reader.read(path, allowed)
-    except _BadRecordError as error:
+    except BadRecordError as error:
       return str(error)
   return None
+
+
+def _parse(content):
+  """Returns the _Contents that a cache gives back as a list, or None."""
+  with contextlib.suppress(TypeError, ValueError):
+    return _Contents(*map(int, content))
+  return None
+
+
+def compression(path: str) -> str:
+  """Returns tf.data's name for how a file of records is compressed: 'GZIP', or '' for not at all.
+
+  gzip files are known by their first bytes (RFC 1952, section 2.3.1), unless these are the length
+  of a record and its checksum.
+  """
+  with tf.io.gfile.GFile(path, 'rb') as file:
+    beginning = file.read(12)
+  length, crc = beginning[:8], beginning[8:]
+  is_length = record_files.masked_crc32c(length) == int.from_bytes(crc, 'little')
+  return 'GZIP' if beginning[:3] == _GZIP_MAGIC and not is_length else ''
 
 
 def _task(dataset):
   return getattr(dataset, 'task', dataset_info.TASKS[0])
 
 
-def _allowed(dataset, num_classes, labels_offset):
+def allowed_labels(dataset, num_classes, labels_offset):
   """Returns the summaries of good labels; None where all are."""
   return None if num_classes is None else labels.allowed(_task(dataset), num_classes, labels_offset)
 
@@ -171,6 +214,20 @@ def _describe_folder(folder):
   return f'the directory {folder} holds {listing}.'
 
 
+def listed_shards(data_sources: str | Sequence[str]) -> dict[str, dataset_info.Shard]:
+  """Returns, by path, those of the files that a dataset_info.json beside them lists.
+
+  Raises:
+    InputError: when one of them is missing.
+  """
+  listed = {}
+  for path, shard, _ in _list_shards(data_sources):
+    if not tf.io.gfile.exists(path):
+      raise errors.InputError(_restore(dataset_info.damage(shard, os.path.dirname(path))))
+    listed[path] = shard
+  return listed
+
+
 def _read_listed(data_sources):
   """Returns the _Contents, by path, of the files that a dataset_info.json beside them lists.
 
@@ -178,22 +235,28 @@ def _read_listed(data_sources):
     InputError: when one of those that belong to `data_sources` is missing or has another size.
   """
   listed = {}
+  for path, shard, class_counts in _list_shards(data_sources):
+    damage = dataset_info.damage(shard, os.path.dirname(path))
+    if damage:
+      raise errors.InputError(_restore(damage))
+    present = np.flatnonzero(class_counts).tolist() or [None]
+    listed[path] = _Contents(shard.num_records, present[0], present[-1])
+  return listed
+
+
+def _list_shards(data_sources):
+  """Yields the path, the Shard and its split's class counts of each file listed."""
   for source in _split_sources(data_sources):
     folder, pattern = os.path.split(source)
     info = dataset_info.read(folder)
-    if info is None:
-      continue
-    for split in info.splits.values():
-      present = np.flatnonzero(split.class_counts).tolist() or [None]
+    for split in info.splits.values() if info else ():
       for shard in split.shards:
-        if not fnmatch.fnmatch(shard.file_name, pattern):
-          continue
-        damage = dataset_info.damage(shard, folder)
-        if damage:
-          raise errors.InputError(f'{damage} Restore the file, or convert the data again.')
-        path = os.path.join(folder, shard.file_name)
-        listed[path] = _Contents(shard.num_records, present[0], present[-1])
-  return listed
+        if fnmatch.fnmatch(shard.file_name, pattern):
+          yield os.path.join(folder, shard.file_name), shard, split.class_counts
+
+
+def _restore(damage):
+  return f'{damage} Restore the file, or convert the data again.'
 
 
 def _is_allowed(contents, allowed):
@@ -201,7 +264,7 @@ def _is_allowed(contents, allowed):
   return allowed is None or all(summary in allowed for summary in found)
 
 
-def _with_bar(paths, progress):
+def with_bar(paths, progress):
   # None: only on a terminal.
   disable = None if progress else True
   return tqdm.tqdm(
@@ -209,26 +272,7 @@ def _with_bar(paths, progress):
   )
 
 
-def _file_state(path):
-  """Returns what changes whenever the file is written."""
-  if _is_remote(path):
-    stat = tf.io.gfile.stat(path)
-    return [stat.length, stat.mtime_nsec]
-  # TensorFlow's nanoseconds are whole seconds on a local disk.
-  stat = os.stat(path)
-  if not stat_lib.S_ISREG(stat.st_mode):
-    raise errors.InputError(
-      f'{path} is no file of records but a directory, a pipe or a device. Remove it, or give a'
-      ' pattern that leaves it out.'
-    )
-  return [stat.st_size, stat.st_mtime_ns]
-
-
-def _is_remote(path):
-  return '://' in path
-
-
-class _Reader:
+class Reader:
   """Reads files through a dataset's own decoder, in a graph of its own."""
 
   def __init__(self, dataset, with_images=False):
@@ -244,7 +288,10 @@ class _Reader:
     self._task = _task(dataset)
 
     with tf.Graph().as_default() as decoding:
-      summarize(tf.placeholder(tf.string, []))
+      self._record = tf.placeholder(tf.string, [])
+      self._summary = summarize(self._record)
+      self._initialize_one = tf.tables_initializer()
+    self._one = decoding
     graph_def = decoding.as_graph_def().SerializeToString(deterministic=True)
     # Tells apart decoders that read the same file's labels in different ways.
     self.fingerprint = hashlib.sha256(graph_def).hexdigest()
@@ -252,10 +299,11 @@ class _Reader:
     self._graph = tf.Graph()
     with self._graph.as_default(), tf.device('/cpu:0'):
       self._path = tf.placeholder(tf.string, [])
+      self._compression = tf.placeholder(tf.string, [])
       self._first = tf.placeholder(tf.int64, [])
       self._batch_size = tf.placeholder(tf.int64, [])
       batches = (
-        tf.data.TFRecordDataset(self._path)
+        tf.data.TFRecordDataset(self._path, self._compression)
         .skip(self._first)
         .map(summarize, num_parallel_calls=tf.data.AUTOTUNE)
         .batch(self._batch_size)
@@ -267,7 +315,7 @@ class _Reader:
       self._initialize = tf.tables_initializer()
 
   def read(self, path, allowed):
-    """Returns the _Contents of the file. Raises _BadRecordError."""
+    """Returns the _Contents of the file. Raises BadRecordError."""
     # The memory of the graphics processors is left to the run.
     config = tf.ConfigProto(device_count={'GPU': 0})
     summaries = []
@@ -286,21 +334,45 @@ class _Reader:
           break
         except tf.errors.OpError as error:
           if batch_size == 1:
-            raise _BadRecordError(
-              _complaint(path, len(summaries), _explain(error, path))
+            raise BadRecordError(
+              sentence_on(path, len(summaries), _explain(error, path))
             ) from error
-    excess = tf.io.gfile.stat(path).length - num_bytes
+    excess = _num_bytes(path) - num_bytes
     if excess:
       # TensorFlow takes a file that ends within a record's length for one that ends before it.
       complaint = f'is cut short: the file ends {excess} bytes into it.'
-      raise _BadRecordError(_complaint(path, len(summaries), complaint))
+      raise BadRecordError(sentence_on(path, len(summaries), complaint))
     if not summaries:
-      raise _BadRecordError(f'{path} is empty: it has no records.')
+      raise BadRecordError(f'{path} is empty: it has no records.')
     return _Contents(len(summaries), int(min(summaries)), int(max(summaries)))
+
+  @contextlib.contextmanager
+  def checking(self, allowed):
+    """Gives a function of a record that returns what is wrong with it, '' if nothing is."""
+    config = tf.ConfigProto(device_count={'GPU': 0})
+    with tf.Session(graph=self._one, config=config) as session:
+      session.run(self._initialize_one)
+      summarize = session.make_callable(self._summary, [self._record])
+
+      def check(record):
+        try:
+          summary, *_ = summarize(record)
+        except tf.errors.OpError as error:
+          return _unreadable(error)
+        is_good = allowed is None or summary in allowed
+        return '' if is_good else labels.complaint(self._task, allowed).format(summary)
+
+      yield check
 
   def _read_batches(self, session, path, first, batch_size):
     """Yields the summaries and the payloads' sizes of batches from the record `first` on."""
-    session.run(self._start, {self._path: path, self._first: first, self._batch_size: batch_size})
+    feeds = {
+      self._path: path,
+      self._compression: compression(path),
+      self._first: first,
+      self._batch_size: batch_size,
+    }
+    session.run(self._start, feeds)
     while True:
       try:
         yield session.run(self._next)
@@ -314,7 +386,7 @@ class _Reader:
     if outside.size:
       index = outside[0]
       complaint = labels.complaint(self._task, allowed).format(summaries[index])
-      raise _BadRecordError(_complaint(path, first + index, complaint))
+      raise BadRecordError(sentence_on(path, first + index, complaint))
 
 
 def _first_pixel(image):
@@ -324,7 +396,8 @@ def _first_pixel(image):
   return tf.reduce_sum(tf.cast(tf.reshape(image, [-1])[:1], tf.float32))
 
 
-def _complaint(path, number, complaint):
+def sentence_on(path: str, number: int, complaint: str) -> str:
+  """Returns a sentence on the record `number` of a file."""
   return f'Record {number} (counted from 0) of {path} {complaint}'
 
 
@@ -332,7 +405,7 @@ def _explain(error, path):
   """Returns what TensorFlow's `error` says of a record."""
   reason = records.reason(error)
   if not isinstance(error, tf.errors.DataLossError):
-    return f'cannot be read: {reason[:_MAX_REASON_LENGTH]}.'
+    return _unreadable(error)
   if 'truncated' in reason:
     return 'is cut short: the file ends within it.'
   if 'corrupted record at 0 ' in reason:
@@ -341,48 +414,16 @@ def _explain(error, path):
   return 'is damaged: its bytes do not match their checksum.'
 
 
-class _Cache:
-  """The _Contents of files read before, in one JSON file. Not being able to use it is no error."""
+def _unreadable(error):
+  return f'cannot be read: {records.reason(error)[:_MAX_REASON_LENGTH]}.'
 
-  def __init__(self, fingerprint):
-    """Opens the cache for what a decoder of this `fingerprint` finds."""
-    self._fingerprint = fingerprint
-    self._file = os.path.join(user_files.cache_dir(), _CACHE_FILE)
-    self._entries = {}
-    self._has_changed = False
 
-  def __enter__(self):
-    with (
-      contextlib.suppress(OSError, ValueError, TypeError),
-      open(self._file, encoding='utf-8') as file,
-    ):
-      self._entries = dict(json.load(file))
-    return self
-
-  def __exit__(self, *unused):
-    if not self._has_changed:
-      return
-    newest = dict(list(self._entries.items())[-_MAX_CACHE_ENTRIES:])
-    with contextlib.suppress(OSError):
-      os.makedirs(os.path.dirname(self._file), exist_ok=True)
-      user_files.write_atomically(self._file, json.dumps(newest))
-
-  def get(self, path, state):
-    """Returns the _Contents of `path` in `state`, or None."""
+def _num_bytes(path):
+  """Returns the size of a file of records, of a compressed one as it would be without that."""
+  if not compression(path):
+    return tf.io.gfile.stat(path).length
+  with tf.io.gfile.GFile(path, 'rb') as compressed, gzip.open(compressed) as file:
     try:
-      known_state, fingerprint, contents = self._entries[_key(path)]
-      if (known_state, fingerprint) == (state, self._fingerprint):
-        return _Contents(*map(int, contents))
-    except (KeyError, ValueError, TypeError):
-      pass
-    return None
-
-  def put(self, path, state, contents):
-    """Remembers the `contents` of `path` in `state`, as the newest entry."""
-    self._entries.pop(_key(path), None)
-    self._entries[_key(path)] = (state, self._fingerprint, contents)
-    self._has_changed = True
-
-
-def _key(path):
-  return path if _is_remote(path) else os.path.abspath(path)
+      return sum(len(chunk) for chunk in iter(lambda: file.read(1 << 20), b''))
+    except (OSError, EOFError, zlib.error) as error:
+      raise BadRecordError(f'{path} is damaged, being compressed with gzip: {error}.') from error

@@ -5,8 +5,6 @@ import os
 from slimcompat import errors, tf
 from slimtrain import checkpoints, files
 
-MOVING_AVERAGE = '/ExponentialMovingAverage'  # How the names of moving averages end.
-
 
 class CheckpointFile:
   """A checkpoint of the format V1 or V2, and what is in it."""

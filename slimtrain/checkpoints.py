@@ -16,8 +16,12 @@ class FineTuningSettings(settings_lib.Settings):
 
   checkpoint_path: str | None = settings_lib.setting(
     None,
-    'A checkpoint, or a directory whose newest one is taken, to start from. What depends on the'
-    ' number of classes is left out by itself when that differs.',
+    'A checkpoint, or a directory whose newest one is taken, to start from; or imagenet: the one'
+    ' that was released for the net, which is fetched once. What depends on the number of classes'
+    ' is left out by itself when that differs.',
+  )
+  checkpoint_mirror: str | None = settings_lib.setting(
+    None, 'A URL to fetch the released checkpoint from, in place of all before its file name.'
   )
   checkpoint_exclude_scopes: str | None = settings_lib.setting(
     None, 'Scopes, separated by commas, of variables that are not restored.'
@@ -56,6 +60,7 @@ class FineTuningSettings(settings_lib.Settings):
     for name in (
       'checkpoint_exclude_scopes',
       'checkpoint_include_scopes',
+      'checkpoint_mirror',
       'checkpoint_name_map',
       'ignore_missing_vars',
     ):
@@ -299,12 +304,9 @@ def plan_resume(train_dir):
   if checkpoint is None:
     return None
   plan = plan_restore(checkpoint, tf.global_variables())
-  saved = [*plan.restored, *plan.unused]
-  lacking = [
-    variable.op.name
-    for variable in plan.missing
-    if not unfreezing.is_fresh(variable.op.name, saved, plan.restored)
-  ]
+  missing = [variable.op.name for variable in plan.missing]
+  fresh = unfreezing.find_fresh(missing, [*plan.restored, *plan.unused], plan.restored)
+  lacking = [name for name in missing if name not in fresh]
   if lacking:
     raise errors.InputError(
       f'{checkpoint} cannot be continued: it lacks {len(lacking)} variables, such as'

@@ -15,6 +15,7 @@ from slimtrain import (
   inputs,
   metrics,
   models,
+  releases,
   summaries,
 )
 from slimtrain import settings as settings_lib
@@ -29,7 +30,11 @@ class EvaluationSettings(settings_lib.Settings):
 
   checkpoint_path: str = settings_lib.setting(
     '/tmp/tfmodel/',  # noqa: S108  slim's default, which scripts rely on.
-    'A checkpoint, or a directory whose newest one is evaluated.',
+    'A checkpoint, or a directory whose newest one is evaluated; or imagenet: the one that was'
+    ' released for the net, which is fetched once.',
+  )
+  checkpoint_mirror: str | None = settings_lib.setting(
+    None, 'A URL to fetch the released checkpoint from, in place of all before its file name.'
   )
   eval_dir: str = settings_lib.setting(
     '/tmp/tfmodel/',  # noqa: S108
@@ -70,7 +75,11 @@ def evaluate(settings):
     InputError: when the settings, the data or the checkpoint are at fault.
   """
   files.check_writable('eval_dir', settings.eval_dir)
-  checkpoint = checkpoints.find(settings.checkpoint_path)
+  if releases.is_chosen(settings.checkpoint_path, settings.checkpoint_mirror):
+    settings = releases.fill_in(settings, 'eval_image_size')
+    checkpoint = releases.fetch(settings.model.model_name, settings.checkpoint_mirror)
+  else:
+    checkpoint = checkpoints.find(settings.checkpoint_path)
   deployment.start_runtime(settings.session)
   data = inputs.load_data(settings.data)
   with tf.Graph().as_default():
@@ -102,6 +111,7 @@ def evaluate(settings):
     'dataset': settings.data.dataset_name,
     'split': settings.data.dataset_split_name,
     'examples': num_examples,
+    **({'skipped': data.num_skipped} if data.num_skipped else {}),
     # A float32 has 7 digits.
     **{tag: float(f'{value:.7g}') for tag, value in values.items()},
   }

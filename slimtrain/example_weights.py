@@ -1,7 +1,6 @@
 """How much each example counts in the loss, from its record."""
 
-import contextlib
-
+from datasets import verification
 from slimcompat import errors, tf
 
 
@@ -10,18 +9,21 @@ def check(key, path):
 
   Args:
     key: of the weights in the records.
-    path: of a TFRecord file. One that cannot be read like this is not looked into.
+    path: of a TFRecord file.
   """
-  with contextlib.suppress(tf.errors.DataLossError, StopIteration):
-    record = next(iter(tf.python_io.tf_record_iterator(path)))
-    features = tf.train.Example.FromString(record).features.feature
-    kind = features[key].WhichOneof('kind') if key in features else None
-    if kind != 'float_list':
-      raise errors.InputError(
-        f'--example_weight_key={key}: the first record of {path} has'
-        f' {f"a {kind}" if kind else "nothing"} there, not a float. It has the keys'
-        f' {", ".join(sorted(features))}.'
-      )
+  options = tf.python_io.TFRecordOptions(verification.compression(path))
+  try:
+    record = next(iter(tf.python_io.tf_record_iterator(path, options)))
+  except tf.errors.DataLossError:
+    return  # Damaged; to leave such records out is a flag of its own.
+  features = tf.train.Example.FromString(record).features.feature
+  kind = features[key].WhichOneof('kind') if key in features else None
+  if kind != 'float_list':
+    raise errors.InputError(
+      f'--example_weight_key={key}: the first record of {path} has'
+      f' {f"a {kind}" if kind else "nothing"} there, not a float. It has the keys'
+      f' {", ".join(sorted(features))}.'
+    )
 
 
 def read(key, record, describe):

@@ -2,22 +2,25 @@
 
 import contextlib
 import dataclasses
-import functools
 import os
 import random
 import re
 import warnings
 from typing import NamedTuple
 
-from datasets import dataset_factory, dataset_info, labels, records, verification
+from datasets import (
+  dataset_factory,
+  dataset_info,
+  records,
+  sound_records,
+  verification,
+)
 from slimcompat import errors, slim, tf
 from slimtrain import augmentation as augmentation_lib
-from slimtrain import example_weights, watchdog
+from slimtrain import console, example_weights, watchdog
+from slimtrain import examples as examples_lib
 from slimtrain import settings as settings_lib
 from slimtrain.preprocessing import preprocessing_factory, randomness
-
-# Marks, in an error of TensorFlow, a sentence of our own.
-_MARK = 'Bad record: '
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +47,9 @@ class DataSettings(settings_lib.Settings):
     ' positions or sizes in the image, choose one that neither crops nor flips.',
     choices=lambda: preprocessing_factory.known_names(),
   )
+  preprocessing: preprocessing_factory.PreprocessingSettings = settings_lib.group(
+    preprocessing_factory.PreprocessingSettings
+  )
   use_grayscale: bool = settings_lib.setting(False, 'Whether images are made gray, 1 channel.')
   num_readers: int = settings_lib.setting(4, 'Files read at the same time.', lower=1)
   num_preprocessing_threads: int = settings_lib.setting(
@@ -52,7 +58,38 @@ class DataSettings(settings_lib.Settings):
   input_timeout_secs: float = settings_lib.setting(
     120.0, 'Seconds without a first batch after which the input counts as stuck.', above=0
   )
+  input_mode: str = settings_lib.setting(
+    'tfrecord',
+    'Where images are taken from: the TFRecords; the image files in --image_dir that the records'
+    ' name; or memory, where all are decoded before the first step. Examples and their order are'
+    ' the same.',
+    choices=('tfrecord', 'files', 'memory'),
+  )
+  image_dir: str | None = settings_lib.setting(
+    None, 'files: the folder that was converted, with the image files.'
+  )
+  record_errors: str = settings_lib.setting(
+    'stop',
+    'What follows a bad record: the run ends and names it; or it is left out. For that, every'
+    ' record is read and decoded once before the first step, which is remembered.',
+    choices=('stop', 'skip'),
+  )
+  max_skipped_records: int | None = settings_lib.setting(
+    None,
+    '--record_errors=skip: bad records left out at most; with more the run ends and lists them.'
+    ' Unset: any number.',
+    lower=0,
+  )
   layout: records.RecordSettings = settings_lib.group(records.RecordSettings)
+  example_weight_key = None  # Only training weighs.
+
+  def __post_init__(self):
+    super().__post_init__()
+    if (self.input_mode == 'files') != (self.image_dir is not None):
+      raise errors.InputError(
+        f'--input_mode={self.input_mode} with --image_dir={self.image_dir} makes no sense: files'
+        ' needs it, the folder of the image files, and the others have no use for it.'
+      )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +126,19 @@ class TrainingDataSettings(DataSettings):
     augmentation_lib.AugmentationSettings
   )
 
+  def __post_init__(self):
+    super().__post_init__()
+    if self.cache != 'none' and self.input_mode != 'tfrecord':
+      raise errors.InputError(
+        f'--cache={self.cache} is for --input_mode=tfrecord; {self.input_mode} keeps what it needs'
+        ' in memory. Leave one of them out.'
+      )
+    if self.fast_jpeg and self.input_mode == 'memory':
+      raise errors.InputError(
+        '--fast_jpeg and --input_mode=memory exclude each other: images are decoded once, as a'
+        ' whole. Leave one of them out.'
+      )
+
 
 class Data(NamedTuple):
   """A dataset whose files were checked."""
@@ -100,6 +150,11 @@ class Data(NamedTuple):
   num_classes: int
   class_counts: tuple | None = None  # Examples of each; None where dataset_info.json is missing.
   task: str = dataset_info.TASKS[0]
+  # Of each file, the sound_records.Segments; None where all records are read.
+  segments: list | None = None
+  skipped: tuple[str, ...] = ()  # A sentence on each bad record left out, or several.
+  num_skipped: int = 0
+  compressions: tuple[str, ...] = ()  # Of each file, as tf.data names them; none: of no file.
 
 
 class Batch(NamedTuple):
@@ -123,7 +178,11 @@ def load_data(settings):
   if not dataset_dir:
     dataset_dir = dataset_factory.default_dir(name)
   dataset = dataset_factory.get_dataset(
-    name, settings.dataset_split_name, dataset_dir, settings=settings.layout
+    name,
+    settings.dataset_split_name,
+    dataset_dir,
+    settings=settings.layout,
+    image_dir=settings.image_dir,
   )
   num_classes = dataset.num_classes - settings.labels_offset
   if dataset.task != 'single_label' and settings.labels_offset:
@@ -142,8 +201,10 @@ def load_data(settings):
       f' {dataset.num_classes} classes of {name}; a classifier needs at least 2. Leave the flag'
       ' out, or use 1 where class 0 is a background that no example has.'
     )
-  counts = verification.check_records(dataset, dataset.num_classes, settings.labels_offset)
+  counts, kept = _check_records(dataset, settings)
   files = list(counts)
+  if dataset.task == 'multi_label' and isinstance(dataset.decoder, records.Decoder):
+    verification.check_label_key(files[0], dataset.decoder.label_key)
   info = dataset_info.read(os.path.dirname(files[0]))
   split = info.splits.get(settings.dataset_split_name) if info else None
   is_whole = split and {os.path.basename(file) for file in files} == {
@@ -151,7 +212,37 @@ def load_data(settings):
   }
   has_counts = is_whole and dataset.task != 'regression'
   class_counts = split.class_counts[settings.labels_offset :] if has_counts else None
-  return Data(dataset, files, sum(counts.values()), num_classes, class_counts, dataset.task)
+  compressions = tuple(map(verification.compression, files))
+  data = Data(
+    dataset,
+    files,
+    sum(counts.values()),
+    num_classes,
+    class_counts,
+    dataset.task,
+    compressions=compressions if any(compressions) else (),
+    **kept,
+  )
+  for sentence in data.skipped:
+    console.say(f'Skipped: {sentence}')
+  return data
+
+
+def _check_records(dataset, settings):
+  """Returns the number of records by file, and what Data says of those left out."""
+  of_labels = (dataset.num_classes, settings.labels_offset)
+  if settings.record_errors == 'stop':
+    return verification.check_records(dataset, *of_labels), {}
+  found = sound_records.find(dataset, *of_labels, settings.max_skipped_records)
+  counts = {path: contents.num_records for path, contents in found.items()}
+  bad = [bad for contents in found.values() for bad in contents.bad]
+  if not bad:
+    return counts, {}
+  return counts, {
+    'segments': [contents.segments for contents in found.values()],
+    'skipped': tuple(bad.sentence for bad in bad),
+    'num_skipped': sum(bad.num_records for bad in bad),
+  }
 
 
 def make_training_batches(data, settings, model_name, image_size, seed=None, num_seen=0):
@@ -168,18 +259,21 @@ def make_training_batches(data, settings, model_name, image_size, seed=None, num
   """
   preprocessing = preprocessing_factory.find(settings.preprocessing_name or model_name)
   decoder = data.dataset.decoder
-  is_decoded = settings.cache == 'decoded'
+  is_decoded = settings.cache == 'decoded' or settings.input_mode == 'memory'
   cuts_early = (
     preprocessing.choose_window is not None
     and isinstance(decoder, records.Decoder)
     and decoder.varies_in_size
-    and not is_decoded
+    and settings.cache != 'decoded'
   )
-  more = {'crop_image': False} if cuts_early else {}
+  more = preprocessing_factory.arguments(
+    preprocessing, settings.preprocessing, settings.dataset_dir
+  )
+  if cuts_early:
+    more['crop_image'] = False
   augmentation_lib.check(settings.augmentation, data.task, settings.batch_size)
-  weight_key = settings.example_weight_key
-  if weight_key:
-    example_weights.check(weight_key, data.files[0])
+  if settings.example_weight_key:
+    example_weights.check(settings.example_weight_key, data.files[0])
 
   def choose_window(image_shape, window_seed):
     with randomness.seeded(window_seed):
@@ -195,18 +289,21 @@ def make_training_batches(data, settings, model_name, image_size, seed=None, num
         lambda shape: choose_window(shape, window_seed),
         fast_size=image_size if settings.fast_jpeg else None,
       )
-    else:
-      image, label = decoder.decode(record, ['image', 'label'])
-    describe = functools.partial(_describe, data, source)
-    weights = [example_weights.read(weight_key, record, describe)] if weight_key else []
-    return image, _checked(label, data, settings, source), source, *weights
+      return image, *examples_lib.rest(data, settings, source, record, label)
+    return examples_lib.decode(data, settings, source, record)
 
   # Without autograph's conversion, which would wrap up the errors.
   @tf.autograph.experimental.do_not_convert
   def make_example(index, example):
     is_seeded = settings.deterministic_input
     with randomness.seeded(tf.stack([seed, index])) if is_seeded else contextlib.nullcontext():
-      image, label, source, *weights = example if is_decoded else decode(*example)
+      if kept is not None:
+        example = kept.fetch(example)
+      image, *rest = example if is_decoded else decode(*example)
+      if is_decoded and cuts_early:
+        # With the numbers of the other input modes.
+        corner, size, *_ = choose_window(tf.shape(image), randomness.seed())
+        image = tf.slice(image, corner, size)
       image = augmentation_lib.distort(settings.augmentation, image)
       image = preprocessing.preprocess_image(
         image,
@@ -219,7 +316,7 @@ def make_training_batches(data, settings, model_name, image_size, seed=None, num
       image = augmentation_lib.erase(settings.augmentation, image)
     if is_seeded:
       _check_reproducible(preprocessing.name)
-    return Batch(image, label, source, *weights)
+    return Batch(image, *rest)
 
   @tf.autograph.experimental.do_not_convert
   def mix(number, batch):
@@ -232,15 +329,18 @@ def make_training_batches(data, settings, model_name, image_size, seed=None, num
 
   if seed is None:
     seed = random.SystemRandom().getrandbits(31)
-  examples = _in_epochs(data, settings, decode if is_decoded else None, seed, num_seen)
+  kept = _keep(data, settings)
+  examples = examples_lib.in_epochs(
+    data, settings, kept, decode if is_decoded else None, seed, num_seen
+  )
   with warnings.catch_warnings():
     # That the graph's seed reaches the distortions is what is wanted.
     warnings.filterwarnings('ignore', 'Seed .* from outer graph')
-    examples = examples.map(make_example, num_parallel_calls=_num_threads(settings))
+    examples = examples.map(make_example, num_parallel_calls=examples_lib.num_threads(settings))
     batches = examples.batch(settings.batch_size, drop_remainder=True)
     if settings.augmentation.mixes:
       numbered = batches.enumerate(num_seen // settings.batch_size)
-      batches = numbered.map(mix, num_parallel_calls=_num_threads(settings))
+      batches = numbered.map(mix, num_parallel_calls=examples_lib.num_threads(settings))
   return _made_ahead(batches, settings, is_ordered=settings.deterministic_input)
 
 
@@ -250,80 +350,30 @@ def make_evaluation_batches(data, settings, model_name, image_size):
   The arguments are those of `make_training_batches`.
   """
   preprocess = preprocessing_factory.get_preprocessing(
-    settings.preprocessing_name or model_name, False, settings.use_grayscale
+    settings.preprocessing_name or model_name,
+    False,
+    settings.use_grayscale,
+    settings.preprocessing,
+    settings.dataset_dir,
   )
 
   @tf.autograph.experimental.do_not_convert
-  def make_example(source, record):
-    image, label = data.dataset.decoder.decode(record, ['image', 'label'])
-    label = _checked(label, data, settings, source)
-    return Batch(preprocess(image, image_size, image_size), label, source)
+  def make_example(*example):
+    if kept is not None:
+      example = kept.fetch(*example)
+    is_decoded = settings.input_mode == 'memory'
+    image, *rest = example if is_decoded else examples_lib.decode(data, settings, *example)
+    return Batch(preprocess(image, image_size, image_size), *rest)
 
-  examples = _read(_list_files(data), len(data.files), settings)
-  examples = examples.map(make_example, num_parallel_calls=_num_threads(settings))
+  kept = _keep(data, settings)
+  examples = examples_lib.read(examples_lib.list_files(data), data, settings.num_readers, kept)
+  examples = examples.map(make_example, num_parallel_calls=examples_lib.num_threads(settings))
   return _made_ahead(examples.batch(settings.batch_size), settings, is_ordered=True)
 
 
-def _in_epochs(data, settings, decode, seed, num_seen):
-  """Returns an endless dataset of (number of the example, its record or what `decode` makes of it).
-
-  Each epoch shuffles the files, and the examples in a buffer, by a seed of its own: a run that is
-  continued skips whole epochs, and in the last one reads records but does not decode them.
-  """
-  num_files = len(data.files)
-  files = _list_files(data)
-  kept = None
-  if settings.cache != 'none':
-    kept = _read(files, num_files, settings)
-    if decode:
-      kept = kept.map(decode, num_parallel_calls=_num_threads(settings))
-    kept = kept.cache()
-
-  def read_epoch(epoch):
-    if kept is not None:
-      return kept
-    return _read(files.shuffle(num_files, seed + epoch), num_files, settings)
-
-  buffer_size = min(data.num_examples, settings.shuffle_buffer_size)
-  first_epoch, num_skipped = divmod(num_seen, data.num_examples)
-  epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
-  examples = epochs.flat_map(lambda epoch: read_epoch(epoch).shuffle(buffer_size, seed + epoch))
-  return examples.skip(num_skipped).enumerate(num_seen)
-
-
-def _list_files(data):
-  """Returns a dataset of (index in `data.files`, path)."""
-  return tf.data.Dataset.from_tensor_slices(data.files).enumerate()
-
-
-def _read(files, num_files, settings):
-  """Returns a dataset of ([index of the file, number of the record in it], serialized example)."""
-
-  def read_file(index, path):
-    examples = tf.data.TFRecordDataset(path).enumerate()
-    return examples.map(lambda number, record: (tf.stack([index, number]), record))
-
-  num_readers = min(settings.num_readers, num_files)
-  return files.interleave(read_file, cycle_length=num_readers, num_parallel_calls=num_readers)
-
-
-def _checked(label, data, settings, source):
-  """Returns the `label` of a record as its task has it, less the offset, having checked it."""
-  label = labels.as_label(data.task, label, data.dataset.num_classes)
-  summary = labels.summarize(data.task, label)
-  allowed = labels.allowed(data.task, data.dataset.num_classes, settings.labels_offset)
-  is_good = tf.logical_and(summary >= allowed.start, summary < allowed.stop)
-  complaint = _describe(data, source, labels.complaint(data.task, allowed), summary)
-  with tf.control_dependencies([tf.debugging.Assert(is_good, [complaint])]):
-    return label - settings.labels_offset if settings.labels_offset else tf.identity(label)
-
-
-def _describe(data, source, complaint, value):
-  """Returns the sentence on a record; {} in the `complaint` stands for the `value`."""
-  return tf.strings.format(
-    f'{_MARK}Record {{}} (counted from 0) of {{}} {complaint}',
-    (source[1], tf.gather(data.files, source[0]), value),
-  )
+def _keep(data, settings):
+  with explained_errors(data, settings):
+    return examples_lib.keep(data, settings)
 
 
 def _check_reproducible(preprocessing_name):
@@ -337,18 +387,12 @@ def _check_reproducible(preprocessing_name):
       )
 
 
-def _num_threads(settings):
-  has_affinity = hasattr(os, 'sched_getaffinity')
-  num_cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count()
-  return max(settings.num_preprocessing_threads, num_cores)
-
-
 def _made_ahead(batches, settings, is_ordered):
   """Returns `batches` made ahead of the step in threads that do nothing else."""
   options = tf.data.Options()
   options.deterministic = is_ordered
   options.experimental_optimization.map_and_batch_fusion = True
-  options.threading.private_threadpool_size = _num_threads(settings)
+  options.threading.private_threadpool_size = examples_lib.num_threads(settings)
   options.threading.max_intra_op_parallelism = 1
   return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
 
@@ -364,7 +408,7 @@ def explained_errors(data, settings):
   try:
     yield
   except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
-    marked = re.search(f'{_MARK}(.*?[.])\\]', error.message, re.DOTALL)
+    marked = re.search(f'{examples_lib.MARK}(.*?[.])\\]', error.message, re.DOTALL)
     sentence = marked and marked.group(1)
     if sentence is None:
       sentence = verification.find_bad_record(

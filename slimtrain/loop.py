@@ -123,7 +123,10 @@ class Loop:
     if has_summary:
       self._next_summary_secs = now_secs + self._settings.save_summaries_secs
       writer.add_summary(results['summary'], self._num_steps)
-      writer.add_summary(summaries.scalars({'images_per_sec': images_per_sec}), self._num_steps)
+      more = {'images_per_sec': images_per_sec}
+      if self._data.num_skipped:
+        more['records_skipped'] = self._data.num_skipped
+      writer.add_summary(summaries.scalars(more), self._num_steps)
     if not has_line:
       return
     wait_share = (results['wait_secs'] - self._line_wait_secs) / secs
@@ -133,6 +136,8 @@ class Loop:
       f'  learning rate {results["learning_rate"]:.4g}, {images_per_sec:.0f} images/s,'
       f' {wait_share:.0%} waiting for input'
     )
+    if self._data.num_skipped:
+      line += f', {self._data.num_skipped} bad records skipped'
     if self._settings.max_number_of_steps:
       left_secs = (self._settings.max_number_of_steps - self._num_steps) * secs_per_step
       line += f', {datetime.timedelta(seconds=round(left_secs))} left'

@@ -21,6 +21,7 @@ from slimtrain import (
   models,
   optimizers,
   recovery,
+  releases,
   saving,
   summaries,
   unfreezing,
@@ -175,7 +176,10 @@ def train(settings):
 
 
 def _train(settings):
-  given = settings
+  given, fine_tuning = settings, settings.fine_tuning
+  is_released = releases.is_chosen(fine_tuning.checkpoint_path, fine_tuning.checkpoint_mirror)
+  if is_released:
+    settings = releases.fill_in(settings, 'train_image_size')
   deployment.start_runtime(settings.session)
   data = inputs.load_data(settings.data)
   losses_lib.find(settings.model.loss, data.task)
@@ -195,6 +199,10 @@ def _train(settings):
     console.say(line)
   resumed = checkpoints.newest(settings.train_dir)
   first_step = checkpoints.saved_step(resumed) if resumed else 0
+  if is_released and not resumed:
+    path = releases.fetch(settings.model.model_name, fine_tuning.checkpoint_mirror)
+    fine_tuning = dataclasses.replace(fine_tuning, checkpoint_path=path, checkpoint_mirror=None)
+    settings = dataclasses.replace(settings, fine_tuning=fine_tuning)
   with tf.Graph().as_default():
     if settings.seed is not None:
       tf.set_random_seed(settings.seed)

@@ -7,7 +7,7 @@ from slimtrain import variable_scopes
 
 # The graph's collection of the names of what the later optimizers keep.
 _LATER_STATE = 'later_optimizer_state'
-_MOVING_AVERAGE = 'ExponentialMovingAverage'  # How TensorFlow ends the names of such.
+_MOVING_AVERAGE = variable_scopes.MOVING_AVERAGE_SLOT
 
 
 class Unfreezing(NamedTuple):
@@ -71,20 +71,34 @@ def plan(settings, early, global_step):
   return Unfreezing(later, global_step >= settings.unfreeze_at_step)
 
 
-def is_fresh(name, saved_names, restored_names):
-  """Returns whether a variable that a checkpoint lacks belongs to what it did not train.
+def find_fresh(missing_names, saved_names, restored_names):
+  """Returns those variables a checkpoint lacks because it did not train something yet.
 
   That is what the optimizer keeps of a trainable variable, of which the checkpoint keeps nothing,
   while it has the same of others; and what optimizers count that begin later.
 
   Args:
-    name: of the variable that is missing.
-    saved_names: all in the checkpoint.
-    restored_names: those that this run has, too.
+    missing_names: of all variables that it lacks.
+    saved_names: of all that it has.
+    restored_names: of those that this run has, too.
   """
+  trainable = {variable.op.name for variable in tf.trainable_variables()}
+  counted_later = set(tf.get_collection(_LATER_STATE))
+  trained_owners = {owner for owner, slot in map(_split, saved_names) if slot != _MOVING_AVERAGE}
+  restored_slots = {slot for owner, slot in map(_split, restored_names) if owner in trainable}
+  fresh = set()
+  for name in missing_names:
+    owner, slot = _split(name)
+    if owner in trainable:
+      # Of another optimizer, none of the slots would be there.
+      is_fresh = owner not in trained_owners and slot in restored_slots - {_MOVING_AVERAGE}
+    else:
+      is_fresh = name in counted_later
+    if is_fresh:
+      fresh.add(name)
+  return fresh
+
+
+def _split(name):
   owner, _, slot = name.rpartition('/')
-  if owner not in {variable.op.name for variable in tf.trainable_variables()}:
-    return name in tf.get_collection(_LATER_STATE)
-  kept = {other for other in saved_names if other.startswith(f'{owner}/')}
-  is_known = any(other.endswith(f'/{slot}') for other in restored_names)
-  return slot != _MOVING_AVERAGE and kept <= {f'{owner}/{_MOVING_AVERAGE}'} and is_known
+  return owner, slot

@@ -1,7 +1,9 @@
-"""Scopes that flags name, and the variables in them."""
+"""Names of variables: the scopes that flags name, and what is in them."""
 
 from slimcompat import errors, tables, tf
 from slimtrain import settings as settings_lib
+
+MOVING_AVERAGE_SLOT = 'ExponentialMovingAverage'  # After the name of the variable and a slash.
 
 
 def find_trainable(flag, scopes):

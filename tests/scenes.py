@@ -63,5 +63,5 @@ def write(folder, task, counts, size=32, seed=0):
       image, label = draw(rng, size)
       yield shards.EncodedExample(_encode(image), 'png', size, size, 1, label)
 
-  splits = {name: shards.Examples(count, examples(count)) for name, count in counts.items()}
+  splits = {name: shards.listed(list(examples(count))) for name, count in counts.items()}
   return shards.write(str(folder), 'scenes', names, splits, 2, task)

@@ -10,16 +10,45 @@ joins with a call:
 """
 
 import dataclasses
+import functools
+import math
+import os
 from collections.abc import Callable
 
+from datasets import survey_file
 from nets import nets_factory
-from slimcompat import tables
+from slimcompat import errors, tables
+from slimtrain import settings as settings_lib
 from slimtrain.preprocessing import (
   cifarnet_preprocessing,
   inception_preprocessing,
   lenet_preprocessing,
+  simple_preprocessing,
   vgg_preprocessing,
 )
+
+FROM_SURVEY = 'from_survey'
+
+
+@dataclasses.dataclass(frozen=True)
+class PreprocessingSettings(settings_lib.Settings):
+  """Preprocessing: the settings of --preprocessing_name=simple."""
+
+  channel_means: str = settings_lib.setting(
+    '127.5',
+    'What is subtracted from the values of the channels, which lie in [0, 255]: a number for each,'
+    f' separated by commas, or one for all; or {FROM_SURVEY}, of the {survey_file.NAME} in'
+    ' --dataset_dir.',
+  )
+  channel_stds: str = settings_lib.setting(
+    '127.5', 'What they are then divided by, given in the same ways.'
+  )
+  random_crop: bool = settings_lib.setting(
+    True, 'Whether training sees random crops of the images.'
+  )
+  random_flip: bool = settings_lib.setting(
+    True, 'Whether training sees left and right exchanged, half of the time.'
+  )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +63,8 @@ class Preprocessing:
   # choose_window(image shape) -> corner, size, ...: what training cuts out of an image first of
   # all, for decoding no more than that. `preprocess_image` then takes `crop_image=False`.
   choose_window: Callable | None = None
+  # The settings it heeds; each is a further argument of `preprocess_image`.
+  reads: tuple[str, ...] = ()
 
 
 PREPROCESSINGS = tables.Table(
@@ -69,6 +100,15 @@ PREPROCESSINGS = tables.Table(
       help='Centre crop or padding, not resized, not distorted. Gray or RGB in [-1, 1).',
       source='TF-Slim, https://github.com/tensorflow/models/tree/master/research/slim',
     ),
+    Preprocessing(
+      'simple',
+      simple_preprocessing.preprocess_image,
+      help='Centre crop of the greatest size, resized; in training random crops and flips, each of'
+      ' which can be left out. Gray or RGB, less --channel_means, divided by --channel_stds.',
+      source='Y. LeCun et al., "Efficient BackProp", 1998, https://doi.org/10.1007/3-540-49430-8_2,'
+      ' section 4.3, for the normalization',
+      reads=('channel_means', 'channel_stds', 'random_crop', 'random_flip'),
+    ),
   ],
 )
 register = PREPROCESSINGS.register
@@ -88,8 +128,50 @@ def find(name: str) -> Preprocessing:
   raise tables.UnknownNameError(tables.unknown_name(PREPROCESSINGS.noun, name, known_names()))
 
 
+def arguments(
+  preprocessing: Preprocessing, settings: PreprocessingSettings, dataset_dir: str | None = None
+) -> dict:
+  """Returns the further arguments of `preprocess_image` that `settings` give.
+
+  Args:
+    preprocessing: a row of PREPROCESSINGS.
+    settings: of which it gets those it reads.
+    dataset_dir: where a survey may lie.
+
+  Raises:
+    InputError: for numbers that are none, and where there is no survey to take them from.
+  """
+  values = {name: getattr(settings, name) for name in preprocessing.reads}
+  for name in ('channel_means', 'channel_stds'):
+    if name in values:
+      values[name] = _channel_numbers(name, values[name], dataset_dir)
+  return values
+
+
+def _channel_numbers(name, text, dataset_dir):
+  if text == FROM_SURVEY:
+    numbers = survey_file.read_numbers(dataset_dir, name)
+    origin = f'{os.path.join(dataset_dir, survey_file.NAME)} gives'
+  else:
+    numbers = settings_lib.split_numbers(text)
+    origin = f'--{name}={text} gives'
+  if len(numbers) not in (1, 3) or not all(map(math.isfinite, numbers)):
+    raise errors.InputError(
+      f'{origin} {len(numbers)} values; 1 or 3 finite numbers are needed, as in 124.1,116.7,103.9.'
+    )
+  if name == 'channel_stds' and min(numbers) <= 0:
+    raise errors.InputError(
+      f'{origin} the standard deviation {min(numbers):g}; it must be more than 0, such as 58.'
+    )
+  return tuple(numbers)
+
+
 def get_preprocessing(
-  name: str, is_training: bool = False, use_grayscale: bool = False
+  name: str,
+  is_training: bool = False,
+  use_grayscale: bool = False,
+  settings: PreprocessingSettings | None = None,
+  dataset_dir: str | None = None,
 ) -> Callable:
   """Returns the function that preprocesses one image.
 
@@ -97,24 +179,21 @@ def get_preprocessing(
     name: a row of PREPROCESSINGS, or a net.
     is_training: whether images are distorted at random.
     use_grayscale: whether they end with 1 channel.
+    settings: of the row; None leaves the defaults of its own function.
+    dataset_dir: where a survey may lie.
 
   Returns:
     preprocessing_fn(image, output_height, output_width, **kwargs), with the further arguments of
     the row's own function.
 
   Raises:
-    InputError: when there is no such preprocessing nor net.
+    InputError: when there is no such preprocessing nor net, or `settings` make no sense.
   """
   preprocessing = find(name)
-
-  def preprocessing_fn(image, output_height, output_width, **kwargs):
-    return preprocessing.preprocess_image(
-      image,
-      output_height,
-      output_width,
-      is_training=is_training,
-      use_grayscale=use_grayscale,
-      **kwargs,
-    )
-
-  return preprocessing_fn
+  more = arguments(preprocessing, settings, dataset_dir) if settings else {}
+  return functools.partial(
+    preprocessing.preprocess_image,
+    is_training=is_training,
+    use_grayscale=use_grayscale,
+    **more,
+  )

@@ -66,10 +66,11 @@ DAMAGES = {
     'Record 0 (counted from 0) of {path} is no record: the file is damaged, or no TFRecord file;'
     " it begins b'<!DOCTYPE html><titl'",
   ),
-  'compressed': (
-    lambda content: gzip.compress(content, mtime=0),
-    'Record 0 (counted from 0) of {path} is no record',
+  'cut and compressed': (
+    lambda content: gzip.compress(content[:-3], mtime=0),
+    'Record 4 (counted from 0) of {path} is cut short',
   ),
+  'compressed and cut': (lambda content: gzip.compress(content, mtime=0)[:-9], '{path} is damaged'),
 }
 
 
@@ -300,7 +301,7 @@ def get_converted(folder, split_name='train'):
 
 
 def test_counted_shards_are_not_read(converted, monkeypatch, cache_home):
-  monkeypatch.setattr(verification._Reader, 'read', None)
+  monkeypatch.setattr(verification.Reader, 'read', None)
   counts = verification.check_records(get_converted(converted), 3)
   assert list(counts.values()) == [3, 3, 3, 3, 3]
   assert [os.path.basename(path) for path in counts] == [
@@ -349,11 +350,11 @@ def test_files_are_read_once(shard, monkeypatch):
   counts = verification.check_records(dataset, NUM_CLASSES)
   read = []
 
-  def spy(reader, path, allowed, original=verification._Reader.read):
+  def spy(reader, path, allowed, original=verification.Reader.read):
     read.append(os.path.basename(path))
     return original(reader, path, allowed)
 
-  monkeypatch.setattr(verification._Reader, 'read', spy)
+  monkeypatch.setattr(verification.Reader, 'read', spy)
   assert verification.check_records(dataset, NUM_CLASSES) == counts
   assert dataset.num_samples == 7
   assert read == []

@@ -143,6 +143,24 @@ def test_a_distortion_without_a_seed_is_refused(monkeypatch):
     take(settings, 1, seed=1)
 
 
+def test_training_and_evaluation_heed_the_same_preprocessing_settings():
+  settings = dataclasses.replace(
+    SETTINGS,
+    preprocessing_name='simple',
+    preprocessing=preprocessing_factory.PreprocessingSettings(
+      channel_means='64', channel_stds='2', random_crop=False, random_flip=False
+    ),
+    batch_size=1437,
+  )
+  trained_on, _ = take(settings, 1, seed=1)
+  with tf.Graph().as_default(), tf.Session() as session:
+    batches = inputs.make_evaluation_batches(inputs.load_data(settings), settings, 'lenet', 28)
+    evaluated = session.run(tf.data.make_one_shot_iterator(batches).get_next()).images
+  in_order = [np.sort([image.tobytes() for image in images]) for images in (trained_on, evaluated)]
+  np.testing.assert_array_equal(*in_order)
+  assert (evaluated.min(), evaluated.max()) == ((0 - 64) / 2, (255 - 64) / 2)
+
+
 def test_waiting_for_input_is_counted():
   zeros = tf.zeros([2], tf.int64)
   examples = inputs.Batch(tf.zeros([2, 3]), zeros, zeros)

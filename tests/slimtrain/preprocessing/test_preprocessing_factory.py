@@ -36,8 +36,15 @@ RANGES = {
   'vgg': ((-123.68, 151.06), (-117.37, 137.61)),
   'cifarnet': ((-math.inf, math.inf), (-math.inf, math.inf)),
   'lenet': ((-1, 127 / 128), (-1, 127 / 128)),
+  'simple': ((-1, 1), (-1, 1)),
 }
-KEEPS_CHANNELS = {'inception': False, 'vgg': False, 'cifarnet': True, 'lenet': True}
+KEEPS_CHANNELS = {
+  'inception': False,
+  'vgg': False,
+  'cifarnet': True,
+  'lenet': True,
+  'simple': True,
+}
 # Odd, square, a single pixel, strips, and larger than every output.
 SOURCE_SIDES = ((37, 53), (32, 32), (1, 1), (1, 300), (300, 1), (150, 410))
 OUTPUT_SIDES = ((29, 41), (64, 17), (1, 1))

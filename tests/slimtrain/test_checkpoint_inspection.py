@@ -11,10 +11,10 @@ from nets import nets_factory
 from slimcompat import errors, slim, tf
 from slimtrain import (
   checkpoint_files,
+  checkpoint_inspection,
   checkpoints,
   evaluation,
   inputs,
-  inspection,
   models,
   optimizers,
   training,
@@ -49,7 +49,7 @@ def inspect(caplog):
 
   def run(**settings):
     caplog.clear()
-    inspection.inspect(inspection.InspectionSettings(**settings))
+    checkpoint_inspection.inspect(checkpoint_inspection.InspectionSettings(**settings))
     return [record.message for record in caplog.records if record.name == 'slimtrain']
 
   return run
@@ -119,7 +119,7 @@ def test_statistics(tmp_path, inspect):
   ids=['many', 'integers', 'none finite', 'none'],
 )
 def test_measured(values, expected):
-  np.testing.assert_allclose(inspection.measure(values), expected, rtol=1e-7, atol=1e-12)
+  np.testing.assert_allclose(checkpoint_inspection.measure(values), expected, rtol=1e-7, atol=1e-12)
 
 
 def test_values_of_a_tensor(tmp_path, inspect):
@@ -137,7 +137,7 @@ def test_comparison(tmp_path, inspect):
   second = write(
     tmp_path / 'second', other=[1.0], shape=[1.0, 2], same=[np.nan], far=[3.0, 1], global_step=9
   )
-  found = inspection.compare(*map(checkpoint_files.CheckpointFile, (first, second)))
+  found = checkpoint_inspection.compare(*map(checkpoint_files.CheckpointFile, (first, second)))
   assert found.only_first == ['only']
   assert found.only_second == ['other']
   # The step, of the type int32 there or of int64, is a matter of the platform.
@@ -160,7 +160,7 @@ def test_comparison(tmp_path, inspect):
 def test_what_is_not_finite_differs_most(tmp_path):
   first = write(tmp_path / 'first', a=[1.0], b=[1.0], c=[1.0])
   second = write(tmp_path / 'second', a=[9.0], b=[np.nan], c=[2.0])
-  found = inspection.compare(*map(checkpoint_files.CheckpointFile, (first, second)))
+  found = checkpoint_inspection.compare(*map(checkpoint_files.CheckpointFile, (first, second)))
   assert list(found.differences) == ['b', 'a', 'c']
 
 

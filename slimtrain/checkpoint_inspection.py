@@ -9,7 +9,7 @@ import numpy as np
 import tqdm
 
 from slimcompat import errors, tables, tf
-from slimtrain import checkpoint_files, console
+from slimtrain import checkpoint_files, console, variable_scopes
 from slimtrain import settings as settings_lib
 
 
@@ -320,7 +320,7 @@ def _extract(checkpoint, is_averaged, output):
     averaged = {
       name: source
       for name in sources
-      if (source := name + checkpoint_files.MOVING_AVERAGE) in checkpoint.shapes
+      if (source := f'{name}/{variable_scopes.MOVING_AVERAGE_SLOT}') in checkpoint.shapes
     }
     if not averaged:
       raise errors.InputError(

@@ -1,0 +1,32 @@
+"""survey.json: what a survey found, for people and for the preprocessing."""
+
+import json
+import os
+
+from datasets import user_files
+from slimcompat import errors
+
+NAME = 'survey.json'
+
+
+def write(content: dict, folder: str):
+  """Writes the `content` of a survey into `folder`, atomically."""
+  text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+  user_files.write_atomically(os.path.join(folder, NAME), text + '\n')
+
+
+def read_numbers(folder: str | None, key: str) -> list[float]:
+  """Returns the numbers under `key` of the survey in `folder`.
+
+  Raises:
+    InputError: when there is no survey, or no such numbers in it.
+  """
+  path = os.path.join(folder or '', NAME)
+  remedy = f'Run inspect_dataset.py --survey --dataset_dir={folder or "DIRECTORY"} first.'
+  if not folder or not os.path.isfile(path):
+    raise errors.InputError(f'There is no survey {path} to take {key} from. {remedy}')
+  try:
+    with open(path, encoding='utf-8') as file:
+      return [float(number) for number in json.load(file)[key]]
+  except (OSError, ValueError, TypeError, KeyError) as error:
+    raise errors.InputError(f'{path} has no numbers under {key!r}. {remedy}') from error

@@ -1,0 +1,273 @@
+"""Records, image files and memory give the same batches; only bad records are left out."""
+
+import dataclasses
+import gzip
+import io
+import os
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datasets import dataset_utils, record_files
+from datasets import records as records_lib
+from slimcompat import errors, tf
+from slimtrain import inputs
+
+NUM_RECORDS = 14  # In each of the 3 files.
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+  """Image files of several sizes, and records that name them."""
+  folder = tmp_path_factory.mktemp('reading')
+  os.makedirs(folder / 'images')
+  os.makedirs(folder / 'records')
+  rng = np.random.RandomState(0)
+  for shard in range(3):
+    with tf.io.TFRecordWriter(str(folder / 'records' / f'my_train_{shard}')) as writer:
+      for number in range(NUM_RECORDS):
+        width, height = (int(side) for side in rng.randint(30, 60, 2))
+        coarse = rng.randint(0, 256, (6, 6, 3), dtype='uint8')
+        kind = 'png' if number % 4 == 0 else 'jpeg'
+        encoded = io.BytesIO()
+        Image.fromarray(coarse).resize((width, height)).save(encoded, kind)
+        name = f'{shard}_{number}.{kind}'
+        (folder / 'images' / name).write_bytes(encoded.getvalue())
+        example = dataset_utils.image_to_tfexample(
+          encoded.getvalue(), kind, height, width, number % 5
+        )
+        example.features.feature['image/filename'].CopyFrom(dataset_utils.bytes_feature(name))
+        writer.write(example.SerializeToString())
+  return folder
+
+
+def make_settings(folder, **changes):
+  settings = inputs.TrainingDataSettings(
+    dataset_name='tfrecord',
+    dataset_dir=str(folder / 'records'),
+    batch_size=6,
+    shuffle_buffer_size=10,
+    deterministic_input=True,
+    num_readers=2,
+    layout=records_lib.RecordSettings(num_classes=5),
+  )
+  return dataclasses.replace(settings, **changes)
+
+
+def in_mode(folder, mode):
+  return {'input_mode': mode, 'image_dir': str(folder / 'images') if mode == 'files' else None}
+
+
+def take(settings, count, model_name='inception_v1', **kwargs):
+  """Returns the first `count` batches for training, each part joined."""
+  data = inputs.load_data(settings)
+  with tf.Graph().as_default(), tf.Session() as session:
+    batches = inputs.make_training_batches(data, settings, model_name, 24, **kwargs)
+    batch = tf.data.make_one_shot_iterator(batches).get_next()
+    taken = [session.run(batch) for _ in range(count)]
+  return [np.concatenate(part) for part in zip(*taken, strict=True)]
+
+
+def evaluate(settings):
+  data = inputs.load_data(settings)
+  with tf.Graph().as_default(), tf.Session() as session:
+    batches = inputs.make_evaluation_batches(data, settings, 'inception_v1', 24)
+    batch = tf.data.make_one_shot_iterator(batches).get_next()
+    taken = [session.run(batch) for _ in range(-(-data.num_examples // settings.batch_size))]
+    with pytest.raises(tf.errors.OutOfRangeError):
+      session.run(batch)
+  return [np.concatenate(part) for part in zip(*taken, strict=True)]
+
+
+@pytest.mark.parametrize('mode', ['files', 'memory'])
+@pytest.mark.parametrize('model_name', ['inception_v1', 'vgg_16'])
+def test_input_modes_give_the_same_batches(folder, mode, model_name):
+  # Two epochs and a half, and the rest of a continued run.
+  settings = make_settings(folder)
+  expected = take(settings, 17, model_name, seed=3)
+  other = dataclasses.replace(settings, **in_mode(folder, mode))
+  for part, expected_part in zip(take(other, 17, model_name, seed=3), expected, strict=True):
+    np.testing.assert_array_equal(part, expected_part)
+  rest = take(other, 2, model_name, seed=3, num_seen=90)
+  for part, expected_part in zip(rest, expected, strict=True):
+    np.testing.assert_array_equal(part, expected_part[90:])
+
+
+@pytest.mark.parametrize('mode', ['files', 'memory'])
+def test_input_modes_evaluate_the_same(folder, mode):
+  expected = evaluate(make_settings(folder))
+  assert len(expected[1]) == 3 * NUM_RECORDS
+  for part, expected_part in zip(
+    evaluate(make_settings(folder, **in_mode(folder, mode))), expected, strict=True
+  ):
+    np.testing.assert_array_equal(part, expected_part)
+
+
+@pytest.mark.parametrize('mode', ['files', 'memory'])
+def test_kept_examples_need_the_records_only_once(folder, tmp_path, mode):
+  shutil.copytree(folder / 'records', tmp_path / 'records')
+  settings = make_settings(tmp_path, **in_mode(folder, mode))
+  data = inputs.load_data(settings)
+  batches = inputs.make_training_batches(data, settings, 'lenet', 24, seed=1)
+  for path in data.files:
+    os.remove(path)
+  batch = tf.data.make_one_shot_iterator(batches).get_next()
+  with tf.Session() as session:
+    for _ in range(10):
+      session.run(batch)
+
+
+def test_image_files_that_do_not_fit_are_refused(folder, tmp_path):
+  shutil.copytree(folder / 'images', tmp_path / 'images')
+  settings = make_settings(folder, **in_mode(tmp_path, 'files'))
+  path = tmp_path / 'images' / '0_3.jpeg'
+  Image.new('RGB', (7, 9)).save(path)
+  with pytest.raises(errors.InputError, match=r'0_3.jpeg, which the record 3 .* has 7x9 pixels'):
+    take(settings, 1)
+  os.remove(path)
+  with pytest.raises(errors.InputError, match=r'0_3.jpeg, which the record 3 .* cannot be read'):
+    take(settings, 1)
+
+
+@pytest.mark.parametrize(
+  ('changes', 'sentence'),
+  [
+    ({'input_mode': 'files'}, 'files needs it'),
+    ({'image_dir': '/images'}, 'the others have no use for it'),
+    ({'input_mode': 'memory', 'cache': 'records'}, '--cache=records is for'),
+    ({'input_mode': 'memory', 'fast_jpeg': True}, 'exclude each other'),
+  ],
+)
+def test_settings_that_contradict_are_refused(folder, changes, sentence):
+  with pytest.raises(errors.InputError, match=sentence):
+    make_settings(folder, **changes)
+
+
+def test_memory_that_will_not_do_is_said_before_it_is_full(folder, monkeypatch):
+  monkeypatch.setattr('slimtrain.kept_examples.open', fake_meminfo, raising=False)
+  with pytest.raises(errors.InputError, match=r'memory needs about 0.0 GB .* 0.0 GB are free'):
+    take(make_settings(folder, input_mode='memory'), 1)
+
+
+def fake_meminfo(path, **kwargs):
+  assert path == '/proc/meminfo'
+  return io.StringIO('MemTotal: 1 kB\nMemAvailable: 100 kB\n')
+
+
+def frames(path):
+  return list(record_files.read_frames(str(path)))
+
+
+# What happens to a file, and which of its 14 records are then bad; more than one in a row may
+# count as one.
+def _flip(content, place):
+  return content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :]
+
+
+DAMAGES = {
+  'length': (lambda content, at: _flip(content, at[3]), [3]),
+  'checksum of a length': (lambda content, at: _flip(content, at[0] + 9), [0]),
+  'payload': (lambda content, at: _flip(content, at[13] + 30), [13]),
+  'checksum': (lambda content, at: _flip(content, at[6] - 2), [5]),
+  'several': (lambda content, at: _flip(_flip(content, at[2] + 20), at[9]), [2, 9]),
+  'cut in a record': (lambda content, at: content[: at[13] + 50], [13]),
+  'cut in a length': (lambda content, at: content[: at[13] + 5], [13]),
+  'bytes missing': (lambda content, at: content[: at[4] + 20] + content[at[4] + 33 :], [4]),
+}
+
+
+@pytest.mark.parametrize(
+  ('damage', 'mode'), [*((damage, 'tfrecord') for damage in DAMAGES), ('several', 'memory')]
+)
+def test_bad_records_are_left_out_and_no_others(folder, tmp_path, damage, mode):
+  shutil.copytree(folder / 'records', tmp_path / 'records')
+  path = tmp_path / 'records' / 'my_train_1'
+  make, bad = DAMAGES[damage]
+  path.write_bytes(make(path.read_bytes(), [frame.offset for frame in frames(path)]))
+
+  stopping = make_settings(tmp_path)
+  with pytest.raises(errors.InputError, match=rf'Record {bad[0]} .*my_train_1'):
+    inputs.load_data(stopping)
+  settings = make_settings(tmp_path, record_errors='skip', input_mode=mode)
+  data = inputs.load_data(settings)
+  assert data.num_skipped == len(bad) == len(data.skipped)
+  assert data.num_examples == 3 * NUM_RECORDS - len(bad)
+  for number, sentence in zip(bad, data.skipped, strict=True):
+    assert sentence.startswith(f'Record {number} (counted from 0) of {path} ')
+  images, labels, sources, _ = evaluate(settings)
+  expected = evaluate(make_settings(folder))
+  is_kept = ~((expected[2][:, 0] == 1) & np.isin(expected[2][:, 1], bad))
+  order = np.lexsort(sources.T)
+  expected_order = np.lexsort(expected[2][is_kept].T)
+  for part, whole in zip((images, labels, sources), expected[:3], strict=True):
+    np.testing.assert_array_equal(part[order], whole[is_kept][expected_order])
+  # An epoch of training, too, and what is known of the file is remembered.
+  settings = dataclasses.replace(settings, batch_size=1)
+  sources = take(settings, data.num_examples, seed=1)[2]
+  assert len(np.unique(sources, axis=0)) == data.num_examples
+
+
+def rewrite(path, change):
+  """Writes the records of a file again, as `change(number, example)` leaves them."""
+  payloads = [frame.payload for frame in frames(path)]
+  with tf.io.TFRecordWriter(str(path)) as writer:
+    for number, payload in enumerate(payloads):
+      example = tf.train.Example.FromString(payload)
+      change(number, example.features.feature)
+      writer.write(example.SerializeToString())
+
+
+def test_undecodable_images_and_wrong_labels_are_left_out(folder, tmp_path):
+  shutil.copytree(folder / 'records', tmp_path / 'records')
+
+  def change(number, feature):
+    if number == 2:
+      feature['image/class/label'].int64_list.value[0] = 5
+    elif number == 4:
+      feature['image/encoded'].bytes_list.value[0] = b'no image'
+    elif number == 7:
+      del feature['image/class/label']
+
+  rewrite(tmp_path / 'records' / 'my_train_2', change)
+  data = inputs.load_data(make_settings(tmp_path, record_errors='skip', max_skipped_records=3))
+  assert [sentence.split()[1] for sentence in data.skipped] == ['2', '4', '7']
+  assert 'has the label 5' in data.skipped[0]
+  with pytest.raises(errors.InputError, match=r'max_skipped_records=2 .*Record 2 .*Record 7 '):
+    inputs.load_data(make_settings(tmp_path, record_errors='skip', max_skipped_records=2))
+
+
+def test_sound_compressed_files_are_kept_beside_bad_ones(folder, tmp_path):
+  shutil.copytree(folder / 'records', tmp_path / 'records')
+  records = tmp_path / 'records'
+  (records / 'my_train_0').write_bytes(gzip.compress((records / 'my_train_0').read_bytes()))
+  (records / 'my_train_1').write_bytes((records / 'my_train_1').read_bytes()[:-1])
+  settings = make_settings(tmp_path, record_errors='skip')
+  sources = evaluate(settings)[2]
+  assert np.bincount(sources[:, 0]).tolist() == [NUM_RECORDS, NUM_RECORDS - 1, NUM_RECORDS]
+  (records / 'my_train_2').write_bytes(gzip.compress((records / 'my_train_2').read_bytes()[:-1]))
+  with pytest.raises(errors.InputError, match='gzip cannot be skipped: decompress it'):
+    inputs.load_data(settings)
+
+
+def test_several_labels_need_their_key(folder):
+  """Without it, no label would apply to any image."""
+  layout = records_lib.RecordSettings(num_classes=5, task_type='multi_label')
+  assert inputs.load_data(make_settings(folder, layout=layout)).task == 'multi_label'
+  layout = dataclasses.replace(layout, record_label_key='mine')
+  with pytest.raises(errors.InputError, match=r'no key mine, .* image/class/label, image/encoded'):
+    inputs.load_data(make_settings(folder, layout=layout))
+
+
+def test_nothing_that_is_left_is_an_error(folder, tmp_path):
+  os.makedirs(tmp_path / 'records')
+  (tmp_path / 'records' / 'a_train').write_text('<html>Not found</html>')
+  (tmp_path / 'records' / 'b_train').write_text('')
+  with pytest.raises(errors.InputError, match=r'no record that can be trained with: .*b_train is'):
+    inputs.load_data(make_settings(tmp_path, record_errors='skip'))
+  # Beside records, they are skipped.
+  shutil.copy(folder / 'records' / 'my_train_0', tmp_path / 'records' / 'c_train')
+  data = inputs.load_data(make_settings(tmp_path, record_errors='skip'))
+  assert (data.num_examples, data.num_skipped) == (NUM_RECORDS, 2)
+  assert len(evaluate(make_settings(tmp_path, record_errors='skip'))[1]) == NUM_RECORDS
