@@ -1,10 +1,11 @@
 """Examples in their order: from records, image files or memory, each epoch shuffled."""
 
+import functools
 import os
 
 from datasets import labels, sound_records
 from slimcompat import tf
-from slimtrain import kept_examples
+from slimtrain import example_weights, kept_examples
 
 # Marks, in an error of TensorFlow, a sentence of our own.
 MARK = 'Bad record: '
@@ -93,23 +94,37 @@ def read(files, data, num_readers, kept=None):
 
 
 def decode(data, settings, source, record):
-  """Returns the image, the label and the source of a record."""
+  """Returns the image of a record, and the `rest`."""
   image, label = data.dataset.decoder.decode(record, ['image', 'label'])
-  return image, checked(label, data, settings, source), source
+  return image, *rest(data, settings, source, record, label)
 
 
-def checked(label, data, settings, source):
+def rest(data, settings, source, record, label):
+  """Returns (label, source) of a record, or (label, source, weight) where examples have weights."""
+  label = _checked(label, data, settings, source)
+  if not settings.example_weight_key:
+    return label, source
+  describe = functools.partial(_describe, data, source)
+  return label, source, example_weights.read(settings.example_weight_key, record, describe)
+
+
+def _checked(label, data, settings, source):
   """Returns the `label` of a record as its task has it, less the offset, having checked it."""
   label = labels.as_label(data.task, label, data.dataset.num_classes)
   summary = labels.summarize(data.task, label)
   allowed = labels.allowed(data.task, data.dataset.num_classes, settings.labels_offset)
   is_good = tf.logical_and(summary >= allowed.start, summary < allowed.stop)
-  complaint = tf.strings.format(
-    f'{MARK}Record {{}} (counted from 0) of {{}} {labels.complaint(data.task, allowed)}',
-    (source[1], tf.gather(data.files, source[0]), summary),
-  )
+  complaint = _describe(data, source, labels.complaint(data.task, allowed), summary)
   with tf.control_dependencies([tf.debugging.Assert(is_good, [complaint])]):
     return label - settings.labels_offset if settings.labels_offset else tf.identity(label)
+
+
+def _describe(data, source, complaint, value):
+  """Returns the sentence on a record; {} in the `complaint` stands for the `value`."""
+  return tf.strings.format(
+    f'{MARK}Record {{}} (counted from 0) of {{}} {complaint}',
+    (source[1], tf.gather(data.files, source[0]), value),
+  )
 
 
 def num_threads(settings):

@@ -11,6 +11,12 @@ from slimtrain import variable_scopes
 class GradientSettings(settings_lib.Settings):
   """Gradients."""
 
+  accumulate_steps: int = settings_lib.setting(
+    1,
+    'Batches whose gradients are averaged for one step, in which batch norm sees one batch at a'
+    ' time. Steps, epochs and the learning rate count updates.',
+    lower=1,
+  )
   clip_gradients_by_value: float | None = settings_lib.setting(
     None, 'Each element of the gradients is cut to this distance from 0.', above=0
   )

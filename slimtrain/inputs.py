@@ -16,7 +16,8 @@ from datasets import (
   verification,
 )
 from slimcompat import errors, slim, tf
-from slimtrain import console, watchdog
+from slimtrain import augmentation as augmentation_lib
+from slimtrain import console, example_weights, watchdog
 from slimtrain import examples as examples_lib
 from slimtrain import settings as settings_lib
 from slimtrain.preprocessing import preprocessing_factory, randomness
@@ -80,6 +81,7 @@ class DataSettings(settings_lib.Settings):
     lower=0,
   )
   layout: records.RecordSettings = settings_lib.group(records.RecordSettings)
+  example_weight_key = None  # Only training weighs.
 
   def __post_init__(self):
     super().__post_init__()
@@ -114,6 +116,14 @@ class TrainingDataSettings(DataSettings):
     False,
     'Whether JPEGs of which training crops a part are decoded faster and less exactly, and large'
     ' ones at 1/2, 1/4 or 1/8 of their size as long as the crop is not enlarged.',
+  )
+  example_weight_key: str | None = settings_lib.setting(
+    None,
+    'The key, in a record, of a float by which the loss of its example is multiplied. Unset: all'
+    ' count the same.',
+  )
+  augmentation: augmentation_lib.AugmentationSettings = settings_lib.group(
+    augmentation_lib.AugmentationSettings
   )
 
   def __post_init__(self):
@@ -151,8 +161,10 @@ class Batch(NamedTuple):
   """What a step works on."""
 
   images: tf.Tensor  # [batch, height, width, channels], in the range of the preprocessing.
-  labels: tf.Tensor  # int64 [batch] in [0, num_classes); of other tasks float32 [batch, classes].
+  # int64 [batch] in [0, num_classes); of other tasks, and mixed ones, float32 [batch, classes].
+  labels: tf.Tensor
   records: tf.Tensor  # int64 [batch, 2]: the file, as an index of Data.files, and the record in it.
+  example_weights: tf.Tensor | tuple = ()  # [batch]; () for all alike.
 
 
 def load_data(settings):
@@ -259,6 +271,9 @@ def make_training_batches(data, settings, model_name, image_size, seed=None, num
   )
   if cuts_early:
     more['crop_image'] = False
+  augmentation_lib.check(settings.augmentation, data.task, settings.batch_size)
+  if settings.example_weight_key:
+    example_weights.check(settings.example_weight_key, data.files[0])
 
   def choose_window(image_shape, window_seed):
     with randomness.seeded(window_seed):
@@ -274,7 +289,7 @@ def make_training_batches(data, settings, model_name, image_size, seed=None, num
         lambda shape: choose_window(shape, window_seed),
         fast_size=image_size if settings.fast_jpeg else None,
       )
-      return image, examples_lib.checked(label, data, settings, source), source
+      return image, *examples_lib.rest(data, settings, source, record, label)
     return examples_lib.decode(data, settings, source, record)
 
   # Without autograph's conversion, which would wrap up the errors.
@@ -284,11 +299,12 @@ def make_training_batches(data, settings, model_name, image_size, seed=None, num
     with randomness.seeded(tf.stack([seed, index])) if is_seeded else contextlib.nullcontext():
       if kept is not None:
         example = kept.fetch(example)
-      image, label, source = example if is_decoded else decode(*example)
+      image, *rest = example if is_decoded else decode(*example)
       if is_decoded and cuts_early:
         # With the numbers of the other input modes.
         corner, size, *_ = choose_window(tf.shape(image), randomness.seed())
         image = tf.slice(image, corner, size)
+      image = augmentation_lib.distort(settings.augmentation, image)
       image = preprocessing.preprocess_image(
         image,
         image_size,
@@ -297,9 +313,19 @@ def make_training_batches(data, settings, model_name, image_size, seed=None, num
         use_grayscale=settings.use_grayscale,
         **more,
       )
+      image = augmentation_lib.erase(settings.augmentation, image)
     if is_seeded:
       _check_reproducible(preprocessing.name)
-    return Batch(image, label, source)
+    return Batch(image, *rest)
+
+  @tf.autograph.experimental.do_not_convert
+  def mix(number, batch):
+    # Numbers below 0, for those from 0 on are the examples'.
+    is_seeded = settings.deterministic_input
+    with (
+      randomness.seeded(tf.stack([seed, -1 - number])) if is_seeded else contextlib.nullcontext()
+    ):
+      return augmentation_lib.mix(settings.augmentation, batch, data.num_classes)
 
   if seed is None:
     seed = random.SystemRandom().getrandbits(31)
@@ -311,7 +337,11 @@ def make_training_batches(data, settings, model_name, image_size, seed=None, num
     # That the graph's seed reaches the distortions is what is wanted.
     warnings.filterwarnings('ignore', 'Seed .* from outer graph')
     examples = examples.map(make_example, num_parallel_calls=examples_lib.num_threads(settings))
-  return _in_batches(examples, settings, drop_remainder=True)
+    batches = examples.batch(settings.batch_size, drop_remainder=True)
+    if settings.augmentation.mixes:
+      numbered = batches.enumerate(num_seen // settings.batch_size)
+      batches = numbered.map(mix, num_parallel_calls=examples_lib.num_threads(settings))
+  return _made_ahead(batches, settings, is_ordered=settings.deterministic_input)
 
 
 def make_evaluation_batches(data, settings, model_name, image_size):
@@ -332,13 +362,13 @@ def make_evaluation_batches(data, settings, model_name, image_size):
     if kept is not None:
       example = kept.fetch(*example)
     is_decoded = settings.input_mode == 'memory'
-    image, label, source = example if is_decoded else examples_lib.decode(data, settings, *example)
-    return Batch(preprocess(image, image_size, image_size), label, source)
+    image, *rest = example if is_decoded else examples_lib.decode(data, settings, *example)
+    return Batch(preprocess(image, image_size, image_size), *rest)
 
   kept = _keep(data, settings)
   examples = examples_lib.read(examples_lib.list_files(data), data, settings.num_readers, kept)
   examples = examples.map(make_example, num_parallel_calls=examples_lib.num_threads(settings))
-  return _in_batches(examples, settings, drop_remainder=False)
+  return _made_ahead(examples.batch(settings.batch_size), settings, is_ordered=True)
 
 
 def _keep(data, settings):
@@ -357,11 +387,10 @@ def _check_reproducible(preprocessing_name):
       )
 
 
-def _in_batches(examples, settings, drop_remainder):
-  """Returns a dataset of Batches, made ahead of the step in threads that do nothing else."""
-  batches = examples.batch(settings.batch_size, drop_remainder=drop_remainder)
+def _made_ahead(batches, settings, is_ordered):
+  """Returns `batches` made ahead of the step in threads that do nothing else."""
   options = tf.data.Options()
-  options.deterministic = not drop_remainder or settings.deterministic_input
+  options.deterministic = is_ordered
   options.experimental_optimization.map_and_batch_fusion = True
   options.threading.private_threadpool_size = examples_lib.num_threads(settings)
   options.threading.max_intra_op_parallelism = 1
@@ -426,14 +455,14 @@ class Input:
       start_secs = tf.timestamp()
       with tf.control_dependencies([start_secs]), tf.device(self._device):
         batch = self._iterator.get_next()
-      with tf.control_dependencies(batch):
+      with tf.control_dependencies(tf.nest.flatten(batch)):
         counts = [
           self._num_batches.assign_add(1, read_value=False),
           self._wait_secs.assign_add(tf.timestamp() - start_secs, read_value=False),
         ]
       with tf.control_dependencies(counts), tf.device(self._device):
-        batch = Batch(*(tf.identity(part) for part in batch))
-    self._previous = list(batch)
+        batch = tf.nest.map_structure(tf.identity, batch)
+    self._previous = tf.nest.flatten(batch)
     return batch
 
   def first_step(self, session):

@@ -1,7 +1,7 @@
 """The losses that training minimizes; `LOSSES` is the table."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from datasets import dataset_info
 from slimcompat import errors, tables, tf
@@ -17,21 +17,17 @@ class Loss:
   """What training minimizes."""
 
   name: str
-  tasks: tuple[str, ...]  # Those of dataset_info.TASKS that it is for.
-  # add(settings, logits, labels, weights, **kwargs) -> the loss, in the collection of losses.
-  # weights: scalar, or `[batch]` of single_label and `[1, classes]` of multi_label. kwargs are
-  # those of the functions of tf.losses.
-  add: Callable
+  # By each of dataset_info.TASKS that it is for, add(settings, logits, labels, weights, **kwargs)
+  # -> the loss, in the collection of losses. labels: `[batch, classes]`, of single_label a
+  # distribution. weights: scalar, or `[batch]` of single_label and `[batch or 1, classes or 1]` of
+  # others. kwargs are those of the functions of tf.losses.
+  adds: Mapping[str, Callable]
   reads: tuple[str, ...] = ()  # The settings it heeds.
 
 
 def _add_softmax(settings, logits, labels, weights, **kwargs):
   return tf.losses.softmax_cross_entropy(
-    tf.one_hot(labels, logits.shape[-1]),
-    logits,
-    weights=weights,
-    label_smoothing=settings.label_smoothing,
-    **kwargs,
+    labels, logits, weights=weights, label_smoothing=settings.label_smoothing, **kwargs
   )
 
 
@@ -41,53 +37,64 @@ def _add_sigmoid(settings, logits, labels, weights, **kwargs):
   )
 
 
-def _add_focal(settings, logits, labels, weights, **kwargs):
+def _add_focal_softmax(settings, logits, labels, weights, **kwargs):
   """T.-Y. Lin et al., "Focal Loss for Dense Object Detection", arxiv.org/abs/1708.02002, eq. 4."""
-  is_single = labels.shape.ndims == 1
-  add = _add_softmax if is_single else _add_sigmoid
   if settings.focal_gamma:
-    if is_single:
-      one_hot = tf.one_hot(labels, logits.shape[-1])
-      probability = tf.reduce_sum(one_hot * tf.nn.softmax(logits), axis=-1)
-    else:
-      probability = tf.sigmoid(tf.where(labels > 0, logits, -logits))
-    # Rounding may take a probability above 1, where a power has no gradient.
-    focus = tf.pow(tf.maximum(1.0 - probability, 1e-7), settings.focal_gamma)
-    weights *= focus
-  return add(settings, logits, labels, weights, **kwargs)
+    weights *= _focus(settings, tf.reduce_sum(labels * tf.nn.softmax(logits), axis=-1))
+  return _add_softmax(settings, logits, labels, weights, **kwargs)
+
+
+def _add_focal_sigmoid(settings, logits, labels, weights, **kwargs):
+  """The same of each label by itself."""
+  if settings.focal_gamma:
+    probability = labels * tf.sigmoid(logits) + (1.0 - labels) * tf.sigmoid(-logits)
+    weights *= _focus(settings, probability)
+  return _add_sigmoid(settings, logits, labels, weights, **kwargs)
+
+
+def _focus(settings, probability):
+  # Rounding may take a probability above 1, where a power has no gradient.
+  return tf.pow(tf.maximum(1.0 - probability, 1e-7), settings.focal_gamma)
 
 
 LOSSES = tables.Table(
   'loss',
   [
     # Examples, or labels, that are recognized already count less.
-    Loss('focal', ('single_label', 'multi_label'), _add_focal, reads=('focal_gamma',)),
+    Loss(
+      'focal',
+      {'single_label': _add_focal_softmax, 'multi_label': _add_focal_sigmoid},
+      reads=('focal_gamma',),
+    ),
     # P. J. Huber, "Robust Estimation of a Location Parameter", Annals of Mathematical Statistics
     # 35, 1964: half the square of small errors, and linear beyond.
     Loss(
       'huber',
-      ('regression',),
-      lambda settings, logits, labels, weights, **kwargs: tf.losses.huber_loss(
-        labels, logits, weights, delta=settings.huber_delta, **kwargs
-      ),
+      {
+        'regression': lambda settings, logits, labels, weights, **kwargs: tf.losses.huber_loss(
+          labels, logits, weights, delta=settings.huber_delta, **kwargs
+        )
+      },
       reads=('huber_delta',),
     ),
     Loss(
       'l1',
-      ('regression',),
-      lambda settings, logits, labels, weights, **kwargs: tf.losses.absolute_difference(
-        labels, logits, weights, **kwargs
-      ),
+      {
+        'regression': lambda settings, logits, labels, weights, **kwargs: (
+          tf.losses.absolute_difference(labels, logits, weights, **kwargs)
+        )
+      },
     ),
     Loss(
       'l2',
-      ('regression',),
-      lambda settings, logits, labels, weights, **kwargs: tf.losses.mean_squared_error(
-        labels, logits, weights, **kwargs
-      ),
+      {
+        'regression': lambda settings, logits, labels, weights, **kwargs: (
+          tf.losses.mean_squared_error(labels, logits, weights, **kwargs)
+        )
+      },
     ),
-    Loss('sigmoid', ('multi_label',), _add_sigmoid),
-    Loss('softmax', ('single_label',), _add_softmax),
+    Loss('sigmoid', {'multi_label': _add_sigmoid}),
+    Loss('softmax', {'single_label': _add_softmax}),
   ],
 )
 register = LOSSES.register
@@ -141,10 +148,10 @@ def find(settings, task):
   if name == 'softmax':
     name = _DEFAULTS.get(task, name)
   row = LOSSES[name]
-  if task not in row.tasks:
-    known = ', '.join(row.name for row in LOSSES.values() if task in row.tasks)
+  if task not in row.adds:
+    known = ', '.join(row.name for row in LOSSES.values() if task in row.adds)
     raise errors.InputError(
-      f'--loss={name} is not for the task {task} of the dataset, but for {" and ".join(row.tasks)}.'
+      f'--loss={name} is not for the task {task} of the dataset, but for {" and ".join(row.adds)}.'
       f' Choose one of {known}.'
     )
   for flag in ('label_smoothing', 'class_weights'):
@@ -189,7 +196,14 @@ def find_class_weights(settings, num_classes, class_counts):
   return weights
 
 
-def add_losses(settings, model, labels, class_weights=None, task=dataset_info.TASKS[0]):
+def add_losses(
+  settings,
+  model,
+  labels,
+  class_weights=None,
+  task=dataset_info.TASKS[0],
+  example_weights=(),
+):
   """Adds the mean loss of `model` to `tf.GraphKeys.LOSSES`; returns it.
 
   A net with an end point `AuxLogits` gets a second loss for it, in the collection only.
@@ -200,23 +214,30 @@ def add_losses(settings, model, labels, class_weights=None, task=dataset_info.TA
     model: a models.Model; logits and AuxLogits are `[batch, classes]`.
     labels: as inputs.Batch has them for the task. A label outside the classes would silently cost
       nothing: the input checks it.
-    class_weights: a list of floats, by class; None for all alike.
+    class_weights: a list of floats, by class; None for all alike. A mixed label has the mean
+      weight of its classes.
     task: one of dataset_info.TASKS.
+    example_weights: `[batch]`, () for all alike. The mean is over the number of examples: one of
+      the weight 2 counts as two would.
 
   Raises:
     InputError: when the settings are not for the task.
   """
-  row = find(settings, task)
+  add_loss = find(settings, task).adds[task]
   labels = tf.convert_to_tensor(labels)
+  is_single = task == 'single_label'
+  if is_single and labels.shape.ndims == 1:
+    labels = tf.one_hot(labels, model.logits.shape[-1])
 
   def add(logits, share, **kwargs):
     weights = share
     if class_weights is not None:
-      by_class = tf.constant(class_weights)
-      is_single = task == 'single_label'
-      weights *= tf.gather(by_class, labels) if is_single else by_class[tf.newaxis]
+      by_class = tf.constant(class_weights)[tf.newaxis]
+      weights *= tf.reduce_sum(labels * by_class, axis=-1) if is_single else by_class
+    if not isinstance(example_weights, tuple):
+      weights *= example_weights if is_single else example_weights[:, tf.newaxis]
     reduction = tf.losses.Reduction.SUM_OVER_BATCH_SIZE
-    return row.add(settings, logits, labels, weights, reduction=reduction, **kwargs)
+    return add_loss(settings, logits, labels, weights, reduction=reduction, **kwargs)
 
   if 'AuxLogits' in model.end_points:
     add(model.end_points['AuxLogits'], AUXILIARY_LOSS_WEIGHT, scope='aux_loss')

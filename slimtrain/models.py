@@ -46,13 +46,12 @@ def build_model(settings, images, num_classes):
   return Model(*network_fn(images))
 
 
-def build_trained_model(settings, images, labels, data, class_weights=None):
-  """Returns the Model of `images` for training, and collects its losses.
+def build_trained_model(settings, batch, data, class_weights=None):
+  """Returns the Model of a batch's images for training, and collects its losses.
 
   Args:
     settings: TrainedModelSettings.
-    images: `[batch, height, width, channels]`.
-    labels: as inputs.Batch has them.
+    batch: the inputs.Batch.
     data: the inputs.Data.
     class_weights: as for losses.add_losses.
   """
@@ -63,8 +62,10 @@ def build_trained_model(settings, images, labels, data, class_weights=None):
     is_training=True,
     batch_norm_decay=settings.batch_norm_decay,
   )
-  model = Model(*network_fn(images))
-  losses.add_losses(settings.loss, model, labels, class_weights, data.task)
+  model = Model(*network_fn(batch.images))
+  losses.add_losses(
+    settings.loss, model, batch.labels, class_weights, data.task, batch.example_weights
+  )
   return model
 
 
@@ -72,13 +73,15 @@ def batch_score(task, model, labels):
   """Returns (name, scalar) of how good the model is on a batch: see summaries.training_scalars.
 
   The share of the labels it gets right, at the probability 1/2 where several may apply; for
-  regression, the mean absolute error.
+  regression, the mean absolute error. Of mixed labels the greater one counts.
   """
   if task == 'regression':
     return 'mean_absolute_error', tf.reduce_mean(tf.abs(model.logits - labels))
   if task == 'multi_label':
-    is_right = tf.equal(model.logits > 0, labels > 0)
+    is_right = tf.equal(model.logits > 0, labels > 0.5)
   else:
+    if labels.shape.ndims == 2:
+      labels = tf.argmax(labels, axis=-1)
     is_right = tf.equal(tf.argmax(model.logits, axis=-1), labels)
   return 'accuracy', tf.reduce_mean(tf.cast(is_right, tf.float32))
 

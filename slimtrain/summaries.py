@@ -3,13 +3,12 @@
 from slimcompat import slim, tf
 
 
-def training_scalars(clone, losses, learning_rate, score):
-  """Returns what a training step is summarized by, as {tag: scalar tensor}.
+def training_scalars(clone, losses, score):
+  """Returns what a batch of training is summarized by, as {tag: scalar tensor}.
 
   Args:
     clone: the first deployment.Clone.
     losses: the deployment.Losses of all.
-    learning_rate: scalar.
     score: models.batch_score of the first clone.
   """
   values = {f'losses/{loss.op.name}': loss for loss in tf.losses.get_losses(clone.scope or None)}
@@ -17,7 +16,6 @@ def training_scalars(clone, losses, learning_rate, score):
   if losses.regularization is not None:
     values['Losses/regularization_loss'] = losses.regularization
   values['total_loss'] = losses.total
-  values['learning_rate'] = tf.cast(learning_rate, tf.float32)
   name, value = score
   values[name] = value
   return values

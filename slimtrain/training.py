@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from slimcompat import errors, garbage, slim, stateless_draws, tf
 from slimtrain import (
+  accumulation,
   checkpoints,
   console,
   deployment,
@@ -138,11 +139,20 @@ class TrainingSettings(settings_lib.Settings):
             f'--mixed_precision=float16 and --{name} exclude each other: the scale of the loss'
             ' belongs to one optimizer. Leave one of them out.'
           )
-    if self.steps_per_run > 1 and self.summarize_activations:
-      raise errors.InputError(
-        f'--steps_per_run={self.steps_per_run} and --summarize_activations exclude each other:'
-        ' activations cannot leave a run of several steps. Leave one of them out.'
-      )
+    for name, value in (
+      ('steps_per_run', self.steps_per_run),
+      ('accumulate_steps', self.gradients.accumulate_steps),
+    ):
+      if value > 1 and self.summarize_activations:
+        raise errors.InputError(
+          f'--{name}={value} and --summarize_activations exclude each other: activations cannot'
+          ' leave a loop of the graph. Leave one of them out.'
+        )
+
+  @property
+  def images_per_step(self):
+    """Examples in a step, of all clones and all batches whose gradients are averaged."""
+    return self.data.batch_size * self.devices.num_clones * self.gradients.accumulate_steps
 
 
 class TrainStep(NamedTuple):
@@ -154,7 +164,7 @@ class TrainStep(NamedTuple):
   learning_rate: tf.Tensor  # Of the last step.
   summary_op: tf.Tensor
   source: inputs.Input
-  batch_size: int  # Examples in a step, of all clones.
+  batch_size: int  # Examples in a step.
 
 
 def train(settings):
@@ -183,8 +193,7 @@ def _train(settings):
     f' {settings.data.dataset_name}, split {settings.data.dataset_split_name}.'
   )
   if settings.num_epochs:
-    images_per_step = settings.data.batch_size * settings.devices.num_clones
-    num_steps = math.ceil(settings.num_epochs * data.num_examples / images_per_step)
+    num_steps = math.ceil(settings.num_epochs * data.num_examples / settings.images_per_step)
     settings = dataclasses.replace(settings, num_epochs=None, max_number_of_steps=num_steps)
   # The ways to start, in this order:
   # 1. the newest checkpoint in train_dir, with everything in it: the run goes on;
@@ -265,7 +274,7 @@ def make_batches(settings, data, first_step=0):
     settings.model.model_name,
     models.image_size(settings.model, settings.train_image_size),
     settings.seed,
-    num_seen=first_step * settings.data.batch_size * settings.devices.num_clones,
+    num_seen=first_step * settings.images_per_step,
   )
 
 
@@ -281,11 +290,11 @@ def build_train_step(settings, data, batches):
     batches, settings.data.input_timeout_secs, deployment.input_device(settings.devices)
   )
   # A loop in the graph must see what its own steps have made of the variables.
-  in_loop = settings.steps_per_run > 1
+  in_loop = settings.steps_per_run > 1 or settings.gradients.accumulate_steps > 1
   with tf.variable_scope(tf.get_variable_scope(), use_resource=True if in_loop else None):
     with tf.device('/device:CPU:0'):
       global_step = tf.train.get_or_create_global_step()
-    if in_loop:
+    if settings.steps_per_run > 1:
       scalars = _build_loop(settings, data, source, global_step)
     else:
       scalars = _build_step(settings, data, source, global_step)
@@ -304,7 +313,7 @@ def build_train_step(settings, data, batches):
     scalars['learning_rate'],
     tf.summary.merge_all(),
     source,
-    settings.data.batch_size * settings.devices.num_clones,
+    settings.images_per_step,
   )
 
 
@@ -336,33 +345,12 @@ def _build_loop(settings, data, source, global_step):
 
 def _build_step(settings, data, source, global_step):
   """Builds one step; returns the scalars that summarize it, which are there when it is done."""
-  scores, records = [], []
-  class_weights = losses_lib.find_class_weights(
-    settings.model.loss, data.num_classes, data.class_counts
-  )
-
-  def build_model():
-    batch = source.next_batch()
-    records.append(batch.records)
-    first_op = len(tf.get_default_graph().get_operations())
-    with checkpoints.frozen_batch_norm(settings.fine_tuning):
-      model = models.build_trained_model(
-        settings.model, batch.images, batch.labels, data, class_weights
-      )
-    if settings.data.deterministic_input:
-      with tf.device('/device:CPU:0'):
-        step = tf.cast(global_step.read_value(), tf.int64)
-      stateless_draws.follow_step(tf.get_default_graph().get_operations()[first_op:], step)
-    scores.append(models.batch_score(data.task, model, batch.labels))
-    return model
-
-  clones = deployment.make_clones(settings.devices, build_model)
-  # Batch norm's moving statistics follow the first clone alone: all see the same distribution.
-  update_ops = tf.get_collection(tf.GraphKeys.UPDATE_OPS, clones[0].scope or None)
-
+  num_batches = settings.gradients.accumulate_steps
   with tf.device('/device:CPU:0'):
     learning_rate = learning_rates.make_learning_rate(
-      settings.learning_rate, global_step, data.num_examples / settings.data.batch_size
+      settings.learning_rate,
+      global_step,
+      data.num_examples / (settings.data.batch_size * num_batches),
     )
     optimizer = optimizers.make_optimizer(settings.optimizer, learning_rate)
   if settings.session.mixed_precision == 'float16':
@@ -373,27 +361,16 @@ def _build_step(settings, data, source, global_step):
     is_other = rate is not learning_rate
     return optimizers.make_optimizer(settings.optimizer, rate) if is_other else optimizer
 
-  variables = variable_scopes.find_trainable(
-    'trainable_scopes', settings.fine_tuning.trainable_scopes
-  )
-  later = unfreezing.plan(settings.fine_tuning, variables, global_step.read_value())
-  if later:
-    variables = variables + later.variables
-  losses, gradients = deployment.compute_gradients(clones, optimizer, variables)
-  if later:
-    gradients = later.hold(gradients)
-  if settings.summarize_activations:
-    summaries.add_activations(clones[0].model.end_points)
-  scalars = summaries.training_scalars(clones[0], losses, learning_rate, scores[0])
-  # float16's scale of the loss is lowered when gradients are not finite: such steps do no harm.
-  is_scaled = settings.session.mixed_precision == 'float16'
-  check = finiteness.check(
-    losses.total,
-    [] if is_scaled else gradients,
-    global_step + 1,
-    learning_rate,
-    tf.concat(records, axis=0),
-  )
+  def compute(number):
+    return _build_batch(settings, data, source, global_step, learning_rate, optimizer, number)
+
+  if num_batches > 1:
+    gradients, scalars = accumulation.average(num_batches, compute)
+    check, update_ops = tf.no_op(), []
+  else:
+    gradients, scalars, check, update_ops = compute(0)
+  scalars['learning_rate'] = tf.cast(learning_rate, tf.float32)
+  _, later = _find_trainable(settings, global_step)
   gradients = gradients_lib.clip(settings.gradients, gradients)
   # Before anything is written: the weights stay those of the last good step.
   with tf.control_dependencies([check]):
@@ -411,13 +388,80 @@ def _build_step(settings, data, source, global_step):
     return {tag: tf.identity(value) for tag, value in scalars.items()}
 
 
+def _build_batch(settings, data, source, global_step, learning_rate, optimizer, number):
+  """Builds the clones and their gradients; returns what accumulation.average takes.
+
+  Args:
+    settings: TrainingSettings.
+    data: the inputs.Data.
+    source: the inputs.Input.
+    global_step: the counter.
+    learning_rate: scalar.
+    optimizer: the tf.train.Optimizer.
+    number: of the batch among those of the step, an int or an int64 scalar.
+  """
+  scores, records = [], []
+  class_weights = losses_lib.find_class_weights(
+    settings.model.loss, data.num_classes, data.class_counts
+  )
+
+  def build_model():
+    batch = source.next_batch()
+    records.append(batch.records)
+    first_op = len(tf.get_default_graph().get_operations())
+    with checkpoints.frozen_batch_norm(settings.fine_tuning):
+      model = models.build_trained_model(settings.model, batch, data, class_weights)
+    if settings.data.deterministic_input:
+      with tf.device('/device:CPU:0'):
+        step = tf.cast(global_step.read_value(), tf.int64)
+        step = step * settings.gradients.accumulate_steps + number
+      stateless_draws.follow_step(tf.get_default_graph().get_operations()[first_op:], step)
+    scores.append(models.batch_score(data.task, model, batch.labels))
+    return model
+
+  clones = deployment.make_clones(settings.devices, build_model)
+  # Batch norm's moving statistics follow the first clone alone: all see the same distribution.
+  update_ops = tf.get_collection(tf.GraphKeys.UPDATE_OPS, clones[0].scope or None)
+  variables, later = _find_trainable(settings, global_step)
+  losses, gradients = deployment.compute_gradients(clones, optimizer, variables)
+  if later:
+    gradients = later.hold(gradients)
+  if settings.summarize_activations:
+    summaries.add_activations(clones[0].model.end_points)
+  scalars = summaries.training_scalars(clones[0], losses, scores[0])
+  # float16's scale of the loss is lowered when gradients are not finite: such steps do no harm.
+  is_scaled = settings.session.mixed_precision == 'float16'
+  check = finiteness.check(
+    losses.total,
+    [] if is_scaled else gradients,
+    global_step + 1,
+    learning_rate,
+    tf.concat(records, axis=0),
+  )
+  return gradients, scalars, check, update_ops
+
+
+def _find_trainable(settings, global_step):
+  """Returns the variables to train, and the unfreezing.Unfreezing of those that begin later."""
+  variables = variable_scopes.find_trainable(
+    'trainable_scopes', settings.fine_tuning.trainable_scopes
+  )
+  later = unfreezing.plan(settings.fine_tuning, variables, global_step.read_value())
+  return variables + (later.variables if later else []), later
+
+
 def _describe_steps(settings, data, step):
-  clones, batch_size = settings.devices.num_clones, settings.data.batch_size
+  clones, batches = settings.devices.num_clones, settings.gradients.accumulate_steps
+  batch_size = settings.data.batch_size
+  line = f'A step takes {step.batch_size} images'
+  if step.batch_size > batch_size:
+    parts = [(clones, 'clones'), (batches, 'batches')]
+    line += f' ({"".join(f"{n} {what} x " for n, what in parts if n > 1)}{batch_size})'
+  line += f', an epoch {data.num_examples / step.batch_size:.1f} steps.'
   if clones == 1:
-    return f'A step takes {batch_size} images, an epoch {data.num_examples / batch_size:.1f} steps.'
+    return line
   return (
-    f'A step takes {step.batch_size} images ({clones} clones x {batch_size}), an epoch'
-    f' {data.num_examples / step.batch_size:.1f} steps. The loss is the mean of the clones, and'
-    f" --num_epochs_per_decay counts one clone's images, as slim does: an epoch of it has"
-    f' {data.num_examples / batch_size:.1f} steps.'
+    f"{line} The loss is the mean of the clones, and --num_epochs_per_decay counts one clone's"
+    f' images, as slim does: an epoch of it has {data.num_examples / (batch_size * batches):.1f}'
+    ' steps.'
   )

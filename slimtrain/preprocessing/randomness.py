@@ -53,3 +53,15 @@ def coin() -> tf.Tensor:
 def seed() -> tf.Tensor:
   """Returns a random seed, int32 `[2]`, for one of TensorFlow's stateless functions."""
   return uniform([2], *_INT32, dtype=tf.int32)
+
+
+def beta(concentration: float) -> tf.Tensor:
+  """Returns a scalar drawn from the distribution Beta(concentration, concentration).
+
+  That is the first of two gamma-distributed numbers by their sum. Small concentrations make both
+  too small for a float32, so their logarithms are drawn: Gamma(a) is Gamma(a + 1) * U^(1 / a).
+  """
+  gammas = tf.random.stateless_gamma([2], seed(), concentration + 1.0)
+  powers = tf.log(1.0 - uniform([2])) / concentration
+  logs = tf.log(gammas) + powers
+  return tf.sigmoid(logs[0] - logs[1])

@@ -262,7 +262,7 @@ def test_no_queue_runner_in_the_graph(tmp_path):
 
 @pytest.mark.parametrize(
   ('loss', 'task'),
-  [(row.name, task) for row in losses.LOSSES.values() for task in row.tasks],
+  [(row.name, task) for row in losses.LOSSES.values() for task in row.adds],
 )
 def test_every_loss_trains(tmp_path, loss, task):
   changes = {'loss': loss, 'max_number_of_steps': 2}
