@@ -14,8 +14,6 @@ from datasets import (
 )
 from slimcompat import errors
 
-_NO_WAKE_WORDS = 'It belongs to visualwakewords, which is not converted here; leave the flag out.'
-
 
 @dataclasses.dataclass(frozen=True)
 class ConversionSettings:
@@ -82,17 +80,31 @@ class ConversionSettings:
       ' has finished. Otherwise it begins anew.'
     },
   )
+  source_dir: str | None = dataclasses.field(
+    default=None,
+    metadata={
+      'help': 'A known dataset: the folder where its files are, or are fetched to. Unset: one in'
+      " the user's cache."
+    },
+  )
+  mirror: str | None = dataclasses.field(
+    default=None,
+    metadata={
+      'help': 'A known dataset: the address of a folder that its files are fetched from in place of'
+      ' their own.'
+    },
+  )
   images: image_files.ImageSettings = dataclasses.field(default_factory=image_files.ImageSettings)
   small_object_area_threshold: float = dataclasses.field(
     default=0.005,
     metadata={
-      'help': 'The least part of an image that an object takes up to count.',
-      'refused': _NO_WAKE_WORDS,
+      'help': 'visualwakewords: the part of an image that an object must exceed to count.',
+      'lower': 0,
+      'below': 1,
     },
   )
   foreground_class_of_interest: str = dataclasses.field(
-    default='person',
-    metadata={'help': 'The object to look for.', 'refused': _NO_WAKE_WORDS},
+    default='person', metadata={'help': "visualwakewords: the object to look for, one of COCO's."}
   )
 
 
@@ -102,11 +114,12 @@ def convert(settings: ConversionSettings) -> dataset_info.DatasetInfo:
   Raises:
     InputError: when settings are missing or contradict each other, or the images are at fault.
   """
-  for field in dataclasses.fields(settings):
-    value = getattr(settings, field.name)
-    if 'refused' in field.metadata and value != field.default:
+  for flag in ('small_object_area_threshold', 'foreground_class_of_interest'):
+    value = getattr(settings, flag)
+    is_given = value != ConversionSettings.__dataclass_fields__[flag].default
+    if is_given and settings.dataset_name != 'visualwakewords':
       raise errors.InputError(
-        f'--{field.name}={value} is not supported. {field.metadata["refused"]}'
+        f'--{flag}={value} belongs to --dataset_name=visualwakewords; leave the flag out.'
       )
   if not settings.dataset_dir:
     raise errors.InputError(
@@ -139,7 +152,8 @@ def convert(settings: ConversionSettings) -> dataset_info.DatasetInfo:
   row = dataset_factory.DATASETS[name]
   if row.convert is None:
     raise errors.InputError(f'{name} is not converted without --image_dir. {row.how_to_get}')
-  return row.convert(settings.dataset_dir)
+  dataset_factory.check_no_other_dataset(name, settings.dataset_dir)
+  return row.convert(settings)
 
 
 def _read_source(settings):

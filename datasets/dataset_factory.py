@@ -15,12 +15,17 @@ import types
 from collections.abc import Callable
 
 from datasets import (
+  cifar10,
   dataset_info,
   dataset_utils,
   digits,
+  flowers,
   image_folder,
+  imagenet,
+  mnist,
   records,
   verification,
+  visualwakewords,
 )
 from slimcompat import errors, slim, tables, tf
 
@@ -41,7 +46,7 @@ class KnownDataset:
   description: str = ''
   source: str = ''  # Who made it, its licence, its URL.
   how_to_get: str = ''
-  # convert(dataset_dir) -> DatasetInfo; None: there is no converter of this one.
+  # convert(conversion.ConversionSettings) -> DatasetInfo; None: there is no converter of this one.
   convert: Callable | None = None
   # default_dir() -> the directory that holds it when none is given.
   default_dir: Callable | None = None
@@ -62,6 +67,8 @@ class KnownDataset:
 ANY_RECORDS = 'tfrecord'
 _MADE_BY_SLIM = "Directories made by slim's download_and_convert_data.py are read as they are."
 
+_DOWNLOADED = f'download_and_convert_data.py fetches and converts it. {_MADE_BY_SLIM}'
+
 DATASETS = tables.Table(
   'dataset',
   [
@@ -76,7 +83,7 @@ DATASETS = tables.Table(
       ' Machine Learning Repository, CC BY 4.0, https://doi.org/10.24432/C50P49, in'
       " scikit-learn's selection",
       how_to_get='Comes with the package.',
-      convert=digits.convert,
+      convert=lambda settings: digits.convert(settings.dataset_dir),
       default_dir=digits.cached_dir,
     ),
     KnownDataset(
@@ -87,7 +94,8 @@ DATASETS = tables.Table(
       image_shape=(28, 28, 1),
       description='70,000 handwritten digits, gray, 28x28.',
       source='Y. LeCun, C. Cortes and C. Burges, http://yann.lecun.com/exdb/mnist/',
-      how_to_get=_MADE_BY_SLIM,
+      how_to_get=_DOWNLOADED,
+      convert=mnist.convert,
     ),
     KnownDataset(
       'cifar10',
@@ -97,7 +105,8 @@ DATASETS = tables.Table(
       image_shape=(32, 32, 3),
       description='60,000 photographs of 10 kinds of animals and vehicles, 32x32.',
       source='A. Krizhevsky, https://www.cs.toronto.edu/~kriz/cifar.html',
-      how_to_get=_MADE_BY_SLIM,
+      how_to_get=_DOWNLOADED,
+      convert=cifar10.convert,
     ),
     KnownDataset(
       'flowers',
@@ -107,7 +116,8 @@ DATASETS = tables.Table(
       description='3,670 photographs of 5 kinds of flowers.',
       source='The TensorFlow Team, 2019, CC BY 2.0,'
       ' http://download.tensorflow.org/example_images/flower_photos.tgz',
-      how_to_get=f'{_MADE_BY_SLIM} The unpacked archive converts as a folder of images.',
+      how_to_get=_DOWNLOADED,
+      convert=flowers.convert,
     ),
     KnownDataset(
       'imagenet',
@@ -118,7 +128,20 @@ DATASETS = tables.Table(
       description='ILSVRC 2012: 1.3 million photographs of 1,000 classes; label 0 is background.',
       source='O. Russakovsky et al., "ImageNet Large Scale Visual Recognition Challenge", 2015,'
       ' https://arxiv.org/abs/1409.0575; for research, https://image-net.org/download',
-      how_to_get=_MADE_BY_SLIM,
+      how_to_get=f'Give the folder of its archives by --source_dir. {_MADE_BY_SLIM}',
+      convert=imagenet.convert,
+    ),
+    KnownDataset(
+      'visualwakewords',
+      splits=('train', 'val'),
+      file_pattern='%s.record-*',
+      num_classes=2,
+      more_items=(records.OBJECT_BOXES, records.OBJECT_LABELS),
+      description='Photographs of COCO 2014 with a person, or without one that is large enough.',
+      source='A. Chowdhery et al., "Visual Wake Words Dataset", 2019,'
+      ' https://arxiv.org/abs/1906.05721; COCO: T.-Y. Lin et al., https://cocodataset.org',
+      how_to_get=_DOWNLOADED,
+      convert=visualwakewords.convert,
     ),
     KnownDataset(
       image_folder.NAME,
@@ -208,6 +231,15 @@ def get_dataset(
   if row.get_split:
     dataset.task = settings.task_type or getattr(dataset, 'task', dataset_info.TASKS[0])
   return dataset
+
+
+def check_no_other_dataset(name: str, dataset_dir: str):
+  """Raises InputError when a converted dataset that is not `name` is in the directory."""
+  info = dataset_info.read(dataset_dir)
+  if info and info.name != name:
+    raise errors.InputError(
+      f'{dataset_dir} already holds the dataset {info.name!r}. Give another dataset_dir.'
+    )
 
 
 def default_dir(name: str) -> str:

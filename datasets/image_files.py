@@ -75,38 +75,53 @@ class ImageLoader(contextlib.AbstractContextManager):
   def load(
     self, file: image_sources.LabelledFile, class_name: str | None = None
   ) -> shards.EncodedExample | shards.Reject:
-    """Returns the example of a file, or the reason why there is none; threads may share it.
-
-    JPEG and PNG files that TensorFlow reads upright, as 1 or 3 channels of 8 bits, stay as they
-    are byte by byte, unless the settings want them otherwise. All others are stored as such: the
-    first frame of an animation, without transparency, 16 bits cut to their upper 8, CMYK as RGB,
-    turned as their Exif orientation says.
-    """
+    """Returns the example of a file, or the reason why there is none, as `encode` does."""
     more = {'image/filename': dataset_utils.bytes_feature(file.name)}
     if class_name is not None:
       more['image/class/text'] = dataset_utils.bytes_feature(class_name)
     try:
       with open(file.path, 'rb') as opened:
         data = opened.read()
-      if not data:
-        return shards.Reject(file.name, 'it is empty')
+    except OSError as error:
+      return shards.Reject(file.name, error.strerror)
+    return self.encode(file.name, data, file.label, more)
+
+  def encode(self, name, data, label, more) -> shards.EncodedExample | shards.Reject:
+    """Returns the example of an image file's bytes, or the reason why there is none.
+
+    Threads may share it.
+
+    Args:
+      name: what to call the image.
+      data: the bytes.
+      label: as the dataset's task has it.
+      more: what the record holds besides, by key.
+
+    JPEG and PNG files that TensorFlow reads upright, as 1 or 3 channels of 8 bits, stay as they
+    are byte by byte, unless the settings want them otherwise. All others are stored as such: the
+    first frame of an animation, without transparency, 16 bits cut to their upper 8, CMYK as RGB,
+    turned as their Exif orientation says.
+    """
+    if not data:
+      return shards.Reject(name, 'it is empty')
+    try:
       with Image.open(io.BytesIO(data)) as image:
         width, height = image.size
         if width * height > self._settings.max_image_pixels:
           reason = f'it has {width}x{height} pixels, more than {self._settings.max_image_pixels:,}'
-          return shards.Reject(file.name, reason)
+          return shards.Reject(name, reason)
         image_format = self._format_to_keep(image, data)
         if not image_format:
-          return self._reencode(image, file.label, more)
+          return self._reencode(image, label, more)
       height, width, channels = map(int, self._decoded_shape(data))
     except tf.errors.OpError as error:
-      return shards.Reject(file.name, records.reason(error))
+      return shards.Reject(name, records.reason(error))
     except Exception as error:  # On a damaged file Pillow raises whatever its decoders run into.
-      reason = getattr(error, 'strerror', None) or str(error) or type(error).__name__
+      reason = str(error) or type(error).__name__
       if isinstance(error, Image.UnidentifiedImageError):
         reason = f'it is no image that is known; it begins {data[:16]!r}'
-      return shards.Reject(file.name, reason)
-    return shards.EncodedExample(data, image_format, height, width, channels, file.label, more)
+      return shards.Reject(name, reason)
+    return shards.EncodedExample(data, image_format, height, width, channels, label, more)
 
   def _format_to_keep(self, image, data):
     """Returns 'jpeg' or 'png' when the file can stay as it is, None if it cannot."""

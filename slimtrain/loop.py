@@ -11,7 +11,7 @@ from slimtrain import checkpoints, console, finiteness, inputs, summaries, watch
 class Loop:
   """The step function of slim.learning.train: one session.run, and now and then a line."""
 
-  def __init__(self, settings, data, step, first_step, saver, interrupted):
+  def __init__(self, settings, data, step, first_step, saver, interrupted, validation=None):
     """Makes the loop of a run.
 
     Args:
@@ -21,7 +21,9 @@ class Loop:
       first_step: how many steps the run has made before.
       saver: the saving.Saver.
       interrupted: the interruption.Interruption, listening.
+      validation: the validation.Validation, if there is any.
     """
+    self._validation = validation
     self._settings = settings
     self._saver = saver
     self._interrupted = interrupted
@@ -53,13 +55,24 @@ class Loop:
     except finiteness.NotFiniteError as error:
       self._roll_back(session, error)
     has_come = self._interrupted.has_come()
-    if has_come or _crosses(step_before, self._num_steps, settings.save_interval_steps):
+    is_last = self._num_steps >= last_step
+    is_evaluated = self._validation and (
+      is_last or _crosses(step_before, self._num_steps, self._validation.interval_steps)
+    )
+    is_saved = has_come or _crosses(step_before, self._num_steps, settings.save_interval_steps)
+    saved = None
+    if is_saved or is_evaluated:
       prefix = os.path.join(settings.train_dir, 'model.ckpt')
-      self._saver.save(session, prefix, global_step=self._num_steps)
+      saved = self._saver.save(session, prefix, global_step=self._num_steps)
     if has_come:
       # slim saves once more, and closes the session, which waits for an input that is blocked.
       self._interrupted.saved()
-    return self._loss, self._num_steps >= last_step or has_come
+    elif is_evaluated and saved:
+      start_secs = time.monotonic()
+      is_last |= self._validation.run(saved)
+      # Not the time of a step.
+      self._line_secs += time.monotonic() - start_secs
+    return self._loss, is_last or has_come
 
   def _run(self, session, writer, last_step):
     """Runs one step, or `steps_per_run`, with what is due to be reported of it."""

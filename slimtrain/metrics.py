@@ -33,6 +33,7 @@ class Metric:
   make: Callable
   min_classes: int = 1  # With fewer classes it would say nothing.
   task: str = dataset_info.TASKS[0]
+  is_lower_better: bool = False
 
 
 def average_precision(scores, labels):
@@ -152,8 +153,18 @@ METRICS = tables.Table(
     Metric('F1', _make_f1, task='multi_label'),
     Metric('Exact_match', _make_exact_match, task='multi_label'),
     # Each target's, and their mean.
-    Metric('MAE', _make_mean_of_errors(tf.abs, tf.identity), task='regression'),
-    Metric('RMSE', _make_mean_of_errors(tf.square, tf.sqrt), task='regression'),
+    Metric(
+      'MAE',
+      _make_mean_of_errors(tf.abs, tf.identity),
+      task='regression',
+      is_lower_better=True,
+    ),
+    Metric(
+      'RMSE',
+      _make_mean_of_errors(tf.square, tf.sqrt),
+      task='regression',
+      is_lower_better=True,
+    ),
     Metric('R2', _make_r2, task='regression'),
   ],
 )

@@ -30,6 +30,7 @@ from slimtrain import (
 from slimtrain import gradients as gradients_lib
 from slimtrain import losses as losses_lib
 from slimtrain import settings as settings_lib
+from slimtrain import validation as validation_lib
 
 FLAGS_FILE = 'flags.txt'  # In the train_dir: how it was run last.
 
@@ -110,6 +111,9 @@ class TrainingSettings(settings_lib.Settings):
   )
   optimizer: optimizers.OptimizerSettings = settings_lib.group(optimizers.OptimizerSettings)
   gradients: gradients_lib.GradientSettings = settings_lib.group(gradients_lib.GradientSettings)
+  validation: validation_lib.ValidationSettings = settings_lib.group(
+    validation_lib.ValidationSettings
+  )
   fine_tuning: checkpoints.FineTuningSettings = settings_lib.group(checkpoints.FineTuningSettings)
   devices: deployment.DeploymentSettings = settings_lib.group(deployment.DeploymentSettings)
   session: deployment.SessionSettings = settings_lib.group(deployment.SessionSettings)
@@ -228,11 +232,16 @@ def _train(settings):
     console.say(_describe_steps(settings, data, step))
     files.write_text(os.path.join(settings.train_dir, FLAGS_FILE), settings_lib.to_flagfile(given))
     saver = saving.make_saver(settings.train_dir, resume_plan)
+    validation = None
+    if settings.validation.eval_split:
+      validation = validation_lib.Validation(settings, data, step.batch_size)
     with interruption.Interruption() as interrupted:
       loss = slim.learning.train(
         step.run_op,
         settings.train_dir,
-        train_step_fn=loop.Loop(settings, data, step, first_step, saver, interrupted).run_step,
+        train_step_fn=loop.Loop(
+          settings, data, step, first_step, saver, interrupted, validation
+        ).run_step,
         train_step_kwargs={},
         number_of_steps=settings.max_number_of_steps,
         init_fn=restore,

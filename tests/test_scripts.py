@@ -68,11 +68,10 @@ def folder(tmp_path_factory):
   (root / 'html').mkdir()
   (root / 'html' / 'mnist_train.tfrecord').write_text('<html>Not found</html>' * 10)
   (root / 'empty').mkdir()
-  (root / 'image_of_text' / 'cat').mkdir(parents=True)
-  (root / 'image_of_text' / 'cat' / 'cat.png').write_text('this is no PNG')
-  (root / 'image_of_text' / 'dog').mkdir()
-  for name in ('cat/whole', 'dog/dog', 'dog/other'):
-    shapes.draw(np.random.RandomState(0), 3, 28).save(root / 'image_of_text' / f'{name}.png')
+  for name in ('cat/cat', 'cat/other', 'dog/dog', 'dog/other'):
+    path = root / 'image_of_text' / f'{name}.png'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text('this is no PNG')
   for name, net in (('lenet', 'lenet'), ('mobilenet', 'mobilenet_v1_025')):
     finished = run(
       'train_image_classifier.py',
@@ -152,7 +151,7 @@ HOSTILE = {
   'contradiction': ((*DIGITS, '--ignore_missing_vars'), 'no --checkpoint_path'),
   'scope of nothing': ((*DIGITS, '--trainable_scopes=LeNet/fc9'), "no scope 'LeNet/fc9'"),
   'plugin that is not there': ((*DIGITS, '--plugin={0}/none.py'), 'no such file'),
-  'image that is none': ((*CONVERT, '--image_dir={0}/image_of_text'), 'cat.png'),
+  'images that are none': ((*CONVERT, '--image_dir={0}/image_of_text'), 'None of the images'),
   'no image_dir': ((*CONVERT, '--image_dir={0}/nowhere'), '{0}/nowhere'),
 }
 

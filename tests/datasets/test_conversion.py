@@ -48,15 +48,15 @@ REFUSALS = {
   'nothing': (
     {'dataset_dir': 'D'},
     'Nothing to convert: give --image_dir, a folder of images, --image_list, or'
-    ' --dataset_name=digits.',
+    ' --dataset_name=digits|mnist|',
   ),
   'unknown name': (
     {'dataset_dir': 'D', 'dataset_name': 'digit'},
     "There is no dataset 'digit'. Did you mean 'digits'?",
   ),
   'no converter': (
-    {'dataset_dir': 'D', 'dataset_name': 'mnist'},
-    'mnist is not converted without --image_dir. Directories made by slim',
+    {'dataset_dir': 'D', 'dataset_name': 'tfrecord'},
+    'tfrecord is not converted without --image_dir. Put them',
   ),
   'no images': (
     {'dataset_dir': 'D', 'dataset_name': 'image_folder'},
@@ -72,11 +72,11 @@ REFUSALS = {
   ),
   'threshold': (
     {'dataset_dir': 'D', 'dataset_name': 'digits', 'small_object_area_threshold': 0.01},
-    '--small_object_area_threshold=0.01 is not supported. It belongs to visualwakewords',
+    '--small_object_area_threshold=0.01 belongs to --dataset_name=visualwakewords',
   ),
   'foreground': (
     {'dataset_dir': 'D', 'dataset_name': 'digits', 'foreground_class_of_interest': 'dog'},
-    '--foreground_class_of_interest=dog is not supported. It belongs to visualwakewords',
+    '--foreground_class_of_interest=dog belongs to --dataset_name=visualwakewords',
   ),
 }
 

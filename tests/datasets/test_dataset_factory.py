@@ -41,6 +41,12 @@ SLIM_RECORDS = {
     (6, 5, 3),
     1001,
   ),
+  'visualwakewords': (
+    ('train', 'val'),
+    ['train.record-00000-of-00002', 'train.record-00001-of-00002'],
+    (6, 5, 3),
+    2,
+  ),
 }
 
 

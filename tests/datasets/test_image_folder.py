@@ -628,3 +628,49 @@ def test_killed(image_dir, tmp_path):
   assert not [name for name in os.listdir(out) if name.startswith('.')]
   dataset = dataset_factory.get_dataset('image_folder', 'train', str(out))
   assert sum(verification.check_records(dataset, 3).values()) == dataset.num_samples == 2715
+
+
+def awkward_files():
+  """Returns {name: bytes} of 40 files or more that are no plain photographs."""
+  files = {name: make() for name, (make, _, _) in FORMATS.items()}
+  for name, (content, _) in BAD_FILES.items():
+    files[name] = content if isinstance(content, bytes) else content()
+  for orientation in (3, 6, 8):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    files[f'turned {orientation}.jpg'] = saved(rgb_image(), 'JPEG', exif=exif)
+  files |= {
+    '1x1.png': saved(Image.new('RGB', (1, 1)), 'PNG'),
+    '20000x1.png': saved(Image.new('RGB', (20_000, 1)), 'PNG'),
+    '1x20000.jpg': saved(Image.new('RGB', (1, 20_000)), 'JPEG'),
+    'cmyk.jpg': saved(rgb_image().convert('CMYK'), 'JPEG'),
+    'lab.tif': saved(rgb_image().convert('LAB'), 'TIFF'),
+    'large.gif': b'GIF89a' + struct.pack('<HHBBB', 13_000, 13_000, 128, 0, 0) + bytes(600),
+  }
+  return files
+
+
+def test_awkward_images_in_one_conversion(tmp_path):
+  files = awkward_files()
+  assert len(files) >= 40
+  for label in ('a', 'b'):
+    (tmp_path / 'images' / label).mkdir(parents=True)
+    for name, data in files.items():
+      (tmp_path / 'images' / label / name).write_bytes(data)
+  out = tmp_path / 'out'
+  code = (
+    'import resource;'
+    'from datasets import image_folder;'
+    f' image_folder.convert({str(tmp_path / "images")!r}, {str(out)!r});'
+    'print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)'
+  )
+  run = subprocess.run(  # noqa: S603
+    [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, timeout=120
+  )
+  assert run.returncode == 0, run.stderr
+  assert int(run.stdout.split()[-1]) < 1_000_000  # kB.
+  info = dataset_info.read(str(out))
+  rejected = [row[0] for row in csv.reader((out / 'rejects.csv').open(newline=''))][1:]
+  num_converted = sum(split.num_examples for split in info.splits.values())
+  assert num_converted + len(rejected) == 2 * len(files)
+  assert {os.path.basename(name) for name in rejected} == {*BAD_FILES, 'large.gif'}

@@ -1,0 +1,89 @@
+"""MNIST: 70,000 handwritten digits of 28x28 pixels, from the files that its authors offer.
+
+Y. LeCun, C. Cortes and C. Burges, http://yann.lecun.com/exdb/mnist/, which describes the format.
+"""
+
+import gzip
+import io
+import os
+import struct
+import zlib
+
+import numpy as np
+from PIL import Image
+
+from datasets import archives, dataset_info, shards
+from slimcompat import errors
+
+URL = 'https://storage.googleapis.com/cvdf-datasets/mnist/'
+# Split -> the files of its images and of their labels, and how many there are. slim's names of the
+# splits.
+FILES = {
+  'train': ('train-images-idx3-ubyte.gz', 'train-labels-idx1-ubyte.gz', 60_000),
+  'test': ('t10k-images-idx3-ubyte.gz', 't10k-labels-idx1-ubyte.gz', 10_000),
+}
+CLASS_NAMES = ('zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine')
+_IMAGES_MAGIC, _LABELS_MAGIC = 2051, 2049
+
+
+def convert(settings) -> dataset_info.DatasetInfo:
+  """Fetches the files and writes the splits `train` and `test`, a file each, as gray PNG images.
+
+  Args:
+    settings: a conversion.ConversionSettings.
+
+  Raises:
+    InputError: when a file cannot be fetched, or is none of MNIST's.
+  """
+  folder = archives.source_dir(settings, 'mnist')
+  splits = {}
+  for split_name, (images_name, labels_name, _) in FILES.items():
+    images, labels = (
+      _read(archives.find(settings, folder, URL + name), magic, num_dimensions)
+      for name, magic, num_dimensions in (
+        (images_name, _IMAGES_MAGIC, 3),
+        (labels_name, _LABELS_MAGIC, 1),
+      )
+    )
+    if len(images) != len(labels) or labels.max() > 9:
+      raise errors.InputError(
+        f'{images_name} in {folder} has {len(images)} images, and {labels_name} {len(labels)}'
+        f' labels up to {labels.max()}. Remove both to fetch them again.'
+      )
+    splits[split_name] = _make_examples(images, labels)
+  archives.warn_of_count('mnist', splits, {name: files[2] for name, files in FILES.items()})
+  return shards.write(
+    settings.dataset_dir, 'mnist', CLASS_NAMES, splits, channels=1, name_files=name_file
+  )
+
+
+def name_file(name: str, split_name: str, num_examples: int, num_shards: int) -> list[str]:
+  """Returns the name of slim's only file of a split."""
+  del num_examples, num_shards
+  return [f'{name}_{split_name}.tfrecord']
+
+
+def _read(path, magic, num_dimensions):
+  """Returns the array in a file of the format idx. Raises InputError."""
+  try:
+    with gzip.open(path, 'rb') as file:
+      data = file.read()
+    numbers = struct.unpack_from(f'>{1 + num_dimensions}I', data)
+    if numbers[0] == magic and numbers[1] and numbers[2:] in ((), (28, 28)):
+      offset = 4 * (1 + num_dimensions)
+      return np.frombuffer(data, np.uint8, offset=offset).reshape(numbers[1:])
+  except (OSError, EOFError, zlib.error, struct.error, ValueError):
+    pass
+  raise errors.InputError(
+    f'{path} is not the file {os.path.basename(path)} of MNIST. Remove it to fetch it again.'
+  )
+
+
+def _make_examples(images, labels):
+  def load(first, end):
+    for pixels, label in zip(images[first:end], labels[first:end], strict=True):
+      data = io.BytesIO()
+      Image.fromarray(pixels).save(data, 'PNG')
+      yield shards.EncodedExample(data.getvalue(), 'png', 28, 28, 1, int(label))
+
+  return shards.Examples(len(images), load)

@@ -1,0 +1,143 @@
+"""Evaluation while training: its numbers, the best checkpoint, and training left alone."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from slimcompat import errors, tf
+from slimtrain import checkpoints, evaluation, inputs, models, training, validation
+from slimtrain import settings as settings_lib
+
+FLAGS = {
+  'dataset_name': 'digits',
+  'model_name': 'lenet',
+  'batch_size': 32,
+  'optimizer': 'momentum',
+  'learning_rate': 0.01,
+  'max_number_of_steps': 12,
+}
+
+
+def train(train_dir, **flags):
+  settings = settings_lib.replace(
+    training.TrainingSettings(), train_dir=str(train_dir), **{**FLAGS, **flags}
+  )
+  return training.train(settings)
+
+
+def values(checkpoint):
+  reader = tf.train.NewCheckpointReader(checkpoint)
+  return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+
+
+def summaries(folder, tag):
+  """Returns the values of a scalar by step."""
+  found = {}
+  for name in os.listdir(folder):
+    if 'tfevents' in name:
+      for event in tf.train.summary_iterator(os.path.join(folder, name)):
+        for value in event.summary.value:
+          if value.tag == tag:
+            found[event.step] = value.simple_value
+  return dict(sorted(found.items()))
+
+
+@pytest.mark.parametrize('steps_per_run', [1, 2])
+def test_evaluations_equal_the_script_and_change_nothing(tmp_path, steps_per_run):
+  flags = {'seed': 1, 'deterministic_input': True, 'steps_per_run': steps_per_run}
+  flags['moving_average_decay'] = 0.5
+  train(tmp_path / 'plain', **flags)
+  train(tmp_path / 'run', eval_split='test', eval_every_steps=4, **flags)
+
+  plain, evaluated = (values(checkpoints.newest(str(tmp_path / name))) for name in ('plain', 'run'))
+  assert plain.keys() == evaluated.keys()
+  for name in plain:
+    np.testing.assert_array_equal(plain[name], evaluated[name], err_msg=name)
+
+  for folder, decay in (('eval', None), ('eval_moving_averages', 0.5)):
+    seen = summaries(tmp_path / 'run' / folder, 'eval/Accuracy')
+    assert list(seen) == [4, 8, 12]
+    alone = evaluation.evaluate(
+      evaluation.EvaluationSettings(
+        checkpoint_path=str(tmp_path / 'run' / 'model.ckpt-8'),
+        eval_dir=str(tmp_path / 'alone'),
+        moving_average_decay=decay,
+        model=models.ModelSettings('lenet'),
+        data=inputs.DataSettings(dataset_name='digits', dataset_split_name='test'),
+      )
+    )
+    assert alone['eval/Accuracy'] == pytest.approx(seen[8], abs=1e-6)
+    assert alone['examples'] == 360
+
+
+def test_the_best_is_kept(tmp_path, monkeypatch):
+  scores = iter([0.5, 0.8, float('nan'), 0.7, 0.9])
+  seen = []
+
+  def evaluate(settings):
+    score = next(scores)
+    seen.append(settings.checkpoint_path)
+    return {'global_step': checkpoints.saved_step(settings.checkpoint_path), 'eval/Accuracy': score}
+
+  monkeypatch.setattr(evaluation, 'evaluate', evaluate)
+  flags = {'eval_split': 'test', 'eval_every_steps': 3, 'keep_best': 'accuracy'}
+  train(tmp_path, **flags)
+  assert [path.rsplit('-', 1)[1] for path in seen] == ['3', '6', '9', '12']
+  best = tmp_path / validation.BEST_DIR
+  assert checkpoints.saved_step(checkpoints.newest(str(best))) == 6
+  assert {name.split('.')[1] for name in os.listdir(best) if name != 'checkpoint'} == {'ckpt-6'}
+  state = json.loads((tmp_path / validation.STATE_FILE).read_text())
+  assert state == {'metric': 'Accuracy', 'value': 0.8, 'global_step': 6, 'num_without_gain': 2}
+  # After a restart the score to beat is the same.
+  train(tmp_path, **{**flags, 'max_number_of_steps': 14})
+  assert checkpoints.saved_step(checkpoints.newest(str(best))) == 14
+
+
+def test_patience(tmp_path, monkeypatch):
+  scores = iter([0.5, 0.6, 0.6, 0.4, 0.9])
+  monkeypatch.setattr(
+    evaluation,
+    'evaluate',
+    lambda settings: {
+      'global_step': checkpoints.saved_step(settings.checkpoint_path),
+      'eval/Accuracy': next(scores),
+    },
+  )
+  train(
+    tmp_path,
+    eval_split='test',
+    eval_every_steps=2,
+    keep_best='Accuracy',
+    early_stop_patience=2,
+    max_number_of_steps=100,
+  )
+  assert checkpoints.saved_step(checkpoints.newest(str(tmp_path))) == 8
+  assert checkpoints.saved_step(checkpoints.newest(str(tmp_path / 'best'))) == 4
+
+
+def test_epochs(tmp_path):
+  # 1437 images in batches of 300: an epoch has 5 steps, about.
+  train(tmp_path, eval_split='test', eval_every_epochs=1, batch_size=300, max_number_of_steps=11)
+  assert list(summaries(tmp_path / 'eval', 'eval/Accuracy')) == [5, 10, 11]
+
+
+@pytest.mark.parametrize(
+  ('flags', 'sentence'),
+  [
+    ({'keep_best': 'accuracy'}, '--keep_best=accuracy needs --eval_split'),
+    ({'eval_every_steps': 3}, '--eval_every_steps=3 needs --eval_split'),
+    (
+      {'eval_split': 'test', 'eval_every_steps': 3, 'eval_every_epochs': 1.0},
+      'exclude each other',
+    ),
+    ({'eval_split': 'test', 'early_stop_patience': 3}, '--early_stop_patience needs --keep_best'),
+    ({'eval_split': 'tset'}, "Did you mean 'test'"),
+    ({'eval_split': 'test', 'keep_best': 'acuracy'}, "Did you mean 'Accuracy'"),
+    ({'eval_split': 'test', 'keep_best': 'mae'}, "no metric 'mae'"),
+  ],
+)
+def test_refused(tmp_path, flags, sentence):
+  with pytest.raises(errors.InputError, match=sentence):
+    train(tmp_path, **flags)
