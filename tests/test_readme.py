@@ -46,31 +46,6 @@ def test_commands_run_in_order(tmp_path, shapes_dir):
   assert '    137 restored' in finished.stdout
 
 
-@pytest.mark.parametrize(
-  'script', sorted((ROOT / 'scripts').glob('*_on_*.sh')), ids=lambda p: p.stem
-)
-def test_experiment_runs(script, tmp_path, shapes_dir):
-  checkpoint = ROOT / 'tests' / 'goldens' / 'checkpoints' / 'mobilenet_v1_025_v2'
-  finished = subprocess.run(  # noqa: S603
-    [str(script)],
-    cwd=tmp_path,
-    env={
-      **os.environ,
-      'PYTHON': sys.executable,
-      'IMAGE_DIR': str(shapes_dir),
-      'CHECKPOINT_PATH': str(checkpoint),
-      'DATA_DIR': str(tmp_path / 'data'),
-      'TRAIN_DIR': str(tmp_path / 'run'),
-      'STEPS': '2',
-    },
-    capture_output=True,
-    text=True,
-    check=False,
-  )
-  assert finished.returncode == 0, finished.stderr
-  assert (tmp_path / 'run' / 'eval' / 'eval.json').is_file()
-
-
 # In bfloat16 a run may end one point below the least that it ends at in float32.
 PRECISIONS = pytest.mark.parametrize(
   ('precision', 'loss'),

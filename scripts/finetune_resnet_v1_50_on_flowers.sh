@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Fine-tunes ResNet v1 50 on flowers as slim did: its classifier, then all of it.
+#
+# The data is taken from DATA_DIR, and downloaded into it when it is not there. The net starts from
+# CHECKPOINT_PATH; unset, from its released checkpoint, which is downloaded once. Arguments are
+# further flags of both trainings.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+MODEL=resnet_v1_50
+TRAIN_DIR="${TRAIN_DIR:-/tmp/slimtrain/resnet_v1_50_on_flowers}"
+STEPS="${STEPS:-3000}"  # Of the classifier.
+STEPS_ALL="${STEPS_ALL:-1000}"
+source scripts/two_stages.sh
+
+fine_tune resnet_v1_50/logits 0.01 0.001 "$@"
