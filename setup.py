@@ -16,6 +16,7 @@ setuptools.setup(
     'download_and_convert_data',
     'eval_image_classifier',
     'export_inference_graph',
+    'find_learning_rate',
     'inspect_checkpoint',
     'inspect_dataset',
     'train_image_classifier',

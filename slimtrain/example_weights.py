@@ -21,7 +21,7 @@ def check(key, path):
   if kind != 'float_list':
     raise errors.InputError(
       f'--example_weight_key={key}: the first record of {path} has'
-      f' {f"a {kind}" if kind else "nothing"} there, not a float. It has the keys'
+      f' {f"a value of {kind}" if kind else "nothing"} there, not a float. It has the keys'
       f' {", ".join(sorted(features))}.'
     )
 

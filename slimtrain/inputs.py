@@ -409,7 +409,8 @@ def explained_errors(data, settings):
     yield
   except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
     marked = re.search(f'{examples_lib.MARK}(.*?[.])\\]', error.message, re.DOTALL)
-    sentence = marked and marked.group(1)
+    # Paths stand in quotes there, which are escaped.
+    sentence = marked and marked.group(1).replace('\\"', '')
     if sentence is None:
       sentence = verification.find_bad_record(
         data.dataset, data.dataset.num_classes, settings.labels_offset

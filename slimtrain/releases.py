@@ -70,6 +70,18 @@ def fill_in(settings, image_size_flag):
   return dataclasses.replace(settings, data=dataclasses.replace(data, **taken), **size)
 
 
+def fetched(settings):
+  """Returns TrainingSettings `settings` that start from the net's released checkpoint, now here.
+
+  Raises:
+    InputError: as `fetch`.
+  """
+  fine_tuning = settings.fine_tuning
+  path = fetch(settings.model.model_name, fine_tuning.checkpoint_mirror)
+  fine_tuning = dataclasses.replace(fine_tuning, checkpoint_path=path, checkpoint_mirror=None)
+  return dataclasses.replace(settings, fine_tuning=fine_tuning)
+
+
 def fetch(model_name, mirror=None):
   """Returns the path of a net's released checkpoint, from the cache or else from the network.
 

@@ -205,9 +205,7 @@ def _train(settings):
   resumed = checkpoints.newest(settings.train_dir)
   first_step = checkpoints.saved_step(resumed) if resumed else 0
   if is_released and not resumed:
-    path = releases.fetch(settings.model.model_name, fine_tuning.checkpoint_mirror)
-    fine_tuning = dataclasses.replace(fine_tuning, checkpoint_path=path, checkpoint_mirror=None)
-    settings = dataclasses.replace(settings, fine_tuning=fine_tuning)
+    settings = releases.fetched(settings)
   with tf.Graph().as_default():
     if settings.seed is not None:
       tf.set_random_seed(settings.seed)

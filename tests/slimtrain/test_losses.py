@@ -8,6 +8,8 @@ from slimtrain import losses, models
 
 LOGITS = np.random.RandomState(0).standard_normal((6, 4)).astype('float32')
 LABELS = np.array([0, 1, 2, 3, 0, 2])
+TARGETS = np.random.RandomState(1).standard_normal((6, 4)).astype('float32')
+SEVERAL = (TARGETS > 0).astype('float32')
 
 
 def cross_entropy(logits, labels, smoothing=0.0, gamma=0.0, class_weights=(1, 1, 1, 1)):
@@ -18,11 +20,11 @@ def cross_entropy(logits, labels, smoothing=0.0, gamma=0.0, class_weights=(1, 1,
   return (-(targets * log_probabilities).sum(axis=1) * weights).mean()
 
 
-def compute(settings, has_auxiliary=False, class_weights=None):
+def compute(settings, has_auxiliary=False, class_weights=None, labels=LABELS, **kwargs):
   """Returns the loss, the total of all, and the gradient of the total by the logits."""
   logits = tf.constant(LOGITS)
   model = models.Model(logits, {'AuxLogits': tf.constant(-LOGITS)} if has_auxiliary else {})
-  loss = losses.add_losses(settings, model, tf.constant(LABELS), class_weights)
+  loss = losses.add_losses(settings, model, tf.constant(labels), class_weights, **kwargs)
   total = tf.losses.get_total_loss()
   with tf.Session() as session:
     return session.run([loss, total, tf.gradients(total, logits)[0]])
@@ -53,16 +55,71 @@ def test_losses(settings, class_weights, expected, has_auxiliary):
 
 
 @pytest.mark.parametrize(
-  ('settings', 'class_weights'),
-  [({'loss': 'focal', 'focal_gamma': 0.0}, None), ({}, [1.0] * 4)],
-  ids=['gamma 0', 'weights of 1'],
+  ('settings', 'given'),
+  [
+    ({'loss': 'focal', 'focal_gamma': 0.0}, {}),
+    ({}, {'class_weights': [1.0] * 4}),
+    ({}, {'example_weights': np.ones(6, 'float32')}),
+    ({}, {'labels': np.eye(4, dtype='float32')[LABELS]}),
+  ],
+  ids=['gamma 0', 'class weights of 1', 'example weights of 1', 'labels mixed with nothing'],
 )
-def test_what_changes_nothing_changes_no_bit(settings, class_weights):
-  plain = compute(losses.LossSettings())
+@pytest.mark.parametrize('has_auxiliary', [False, True])
+def test_what_changes_nothing_changes_no_bit(settings, given, has_auxiliary):
+  plain = compute(losses.LossSettings(), has_auxiliary)
   with tf.Graph().as_default():
-    other = compute(losses.LossSettings(**settings), class_weights=class_weights)
+    other = compute(losses.LossSettings(**settings), has_auxiliary, **given)
   for value, expected in zip(other, plain, strict=True):
     np.testing.assert_array_equal(value, expected)
+
+
+MIXED = 0.7 * np.eye(4, dtype='float32')[LABELS] + 0.3 * np.eye(4, dtype='float32')[LABELS[::-1]]
+
+
+@pytest.mark.parametrize('has_auxiliary', [False, True])
+@pytest.mark.parametrize('gamma', [0.0, 1.5])
+@pytest.mark.parametrize('smoothing', [0.0, 0.1])
+@pytest.mark.parametrize('class_weights', [None, [0.5, 1.0, 2.0, 0.0]])
+def test_mixed_labels(gamma, smoothing, class_weights, has_auxiliary):
+  """Each part has its share in smoothing, class weights and the probability of the label."""
+  settings = losses.LossSettings('focal', label_smoothing=smoothing, focal_gamma=gamma)
+  loss, total, _ = compute(settings, has_auxiliary, class_weights, MIXED)
+
+  def expected(logits):
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    targets = MIXED * (1 - smoothing) + smoothing / 4
+    weights = (1 - (MIXED * probabilities).sum(axis=1)) ** gamma
+    if class_weights:
+      weights *= (MIXED * class_weights).sum(axis=1)
+    return (-(targets * np.log(probabilities)).sum(axis=1) * weights).mean()
+
+  assert loss == pytest.approx(expected(LOGITS), rel=1e-5)
+  auxiliary = 0.4 * expected(-LOGITS) if has_auxiliary else 0
+  assert total == pytest.approx(expected(LOGITS) + auxiliary, rel=1e-5)
+
+
+WEIGHTS = np.array([0.0, 1.0, 2.0, 0.5, 1.0, 3.0], 'float32')
+
+
+@pytest.mark.parametrize(
+  ('task', 'loss'), [('single_label', 'focal'), ('multi_label', 'focal'), ('regression', 'l1')]
+)
+def test_an_example_of_weight_2_counts_as_two(task, loss):
+  """And one of weight 0 not at all: the loss is what the weights make of each example's own."""
+  labels = {'single_label': LABELS, 'multi_label': SEVERAL, 'regression': TARGETS}[task]
+  settings = losses.LossSettings(loss)
+  class_weights = None if task == 'regression' else [0.5, 1.0, 2.0, 4.0]
+  own = []
+  for number in range(6):
+    with tf.Graph().as_default(), tf.Session() as session:
+      model = models.Model(tf.constant(LOGITS[number : number + 1]), {})
+      one = labels[number : number + 1]
+      own.append(session.run(losses.add_losses(settings, model, one, class_weights, task)))
+  loss, total, _ = compute(
+    settings, True, class_weights, labels, task=task, example_weights=tf.constant(WEIGHTS)
+  )
+  assert loss == pytest.approx(np.mean(own * WEIGHTS), rel=1e-5)
+  assert total > loss
 
 
 @pytest.mark.parametrize('settings', [{}, {'loss': 'focal'}], ids=['softmax', 'focal'])
@@ -71,10 +128,6 @@ def test_losses_have_slims_names(settings):
   losses.add_losses(losses.LossSettings(**settings), model, tf.constant(LABELS), [1.0] * 4)
   names = [loss.op.name for loss in tf.losses.get_losses()]
   assert names == ['aux_loss/value', 'softmax_cross_entropy_loss/value']
-
-
-TARGETS = np.random.RandomState(1).standard_normal((6, 4)).astype('float32')
-SEVERAL = (TARGETS > 0).astype('float32')
 
 
 def binary_cross_entropy(smoothing=0.0, gamma=0.0, class_weights=(1, 1, 1, 1)):
