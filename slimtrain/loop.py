@@ -4,8 +4,8 @@ import datetime
 import os
 import time
 
-from slimcompat import errors
-from slimtrain import checkpoints, console, finiteness, inputs, summaries, watchdog
+from slimcompat import errors, tf
+from slimtrain import checkpoints, console, finiteness, inputs, saving, summaries, watchdog
 
 
 class Loop:
@@ -69,10 +69,20 @@ class Loop:
       self._interrupted.saved()
     elif is_evaluated and saved:
       start_secs = time.monotonic()
-      is_last |= self._validation.run(saved)
+      is_last |= self._validate(saved)
       # Not the time of a step.
       self._line_secs += time.monotonic() - start_secs
     return self._loss, is_last or has_come
+
+  def _validate(self, checkpoint):
+    """Returns whether the evaluation of a checkpoint ends the run; a full disk does not."""
+    try:
+      return self._validation.run(checkpoint)
+    except (OSError, RuntimeError, tf.errors.OpError) as error:
+      if not saving.is_full(error):
+        raise
+      console.say(f'The disk is full, so the evaluation of {checkpoint} is not kept. Make room.')
+      return False
 
   def _run(self, session, writer, last_step):
     """Runs one step, or `steps_per_run`, with what is due to be reported of it."""

@@ -22,6 +22,7 @@ from slimtrain import (
   optimizers,
   recovery,
   releases,
+  run_facts,
   saving,
   summaries,
   unfreezing,
@@ -229,6 +230,8 @@ def _train(settings):
       restore = checkpoints.make_restore_fn(start)
     console.say(_describe_steps(settings, data, step))
     files.write_text(os.path.join(settings.train_dir, FLAGS_FILE), settings_lib.to_flagfile(given))
+    run_facts.write_model(settings, data)
+    run_facts.write_run(settings, data, first_step)
     saver = saving.make_saver(settings.train_dir, resume_plan)
     validation = None
     if settings.validation.eval_split:

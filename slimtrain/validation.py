@@ -164,7 +164,11 @@ def _keep(checkpoint, folder):
   new = [f for f in os.listdir(os.path.dirname(checkpoint)) if f.startswith(f'{name}.')]
   for file_name in new:
     temporary = os.path.join(folder, f'.{file_name}.tmp')
-    shutil.copyfile(os.path.join(os.path.dirname(checkpoint), file_name), temporary)
+    try:
+      shutil.copyfile(os.path.join(os.path.dirname(checkpoint), file_name), temporary)
+    except OSError:
+      os.remove(temporary)
+      raise
     os.replace(temporary, os.path.join(folder, file_name))
   prefix = os.path.join(folder, name)
   tf.train.update_checkpoint_state(folder, prefix, [prefix])

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets import image_files, image_sources, shards
+from datasets import dataset_factory, image_files, image_folder, image_sources, shards
+from slimcompat import tf
 
 # Red at the left, blue at the right, a green stripe on top.
 PIXELS = np.zeros((40, 60, 3), np.uint8)
@@ -131,3 +132,27 @@ def test_too_large(load):
   assert load(data, max_image_pixels=19_999) == shards.Reject(
     'image', 'it has 200x100 pixels, more than 19,999'
   )
+
+
+def test_raw_records_are_read_back(tmp_path):
+  """What training decodes are the pixels, of every size."""
+  for label in ('a', 'b'):
+    (tmp_path / 'images' / label).mkdir(parents=True)
+    for number in range(3):
+      pixels = np.roll(PIXELS, number, axis=0)[: 20 + number]
+      Image.fromarray(pixels).save(tmp_path / 'images' / label / f'{number}.png')
+  settings = image_files.ImageSettings(image_format='raw')
+  out = str(tmp_path / 'out')
+  image_folder.convert(str(tmp_path / 'images'), out, settings=settings, num_shards=1)
+  dataset = dataset_factory.get_dataset('image_folder', 'train', out)
+  (path,) = (tmp_path / 'out').glob('*_train_*')
+  seen = set()
+  with tf.Session() as session:
+    for record in tf.python_io.tf_record_iterator(str(path)):
+      example = tf.train.Example.FromString(record)
+      image = session.run(dataset.decoder.decode(tf.constant(record), ['image'])[0])
+      file_name = example.features.feature['image/filename'].bytes_list.value[0].decode()
+      expected = np.asarray(Image.open(tmp_path / 'images' / file_name))
+      np.testing.assert_array_equal(image, expected)
+      seen.add(image.shape)
+  assert len(seen) > 1

@@ -129,3 +129,20 @@ def test_restarts_keep_no_more(tmp_path):
         saver.save(session, prefix, step)
   kept = sorted(int(path.stem.split('-')[1]) for path in tmp_path.glob('*.index'))
   assert kept == [7, 8, 9, 10, 11]
+
+
+@needs_small_disk
+def test_the_best_finds_no_room(tmp_path):
+  run = run_on_small_disk(
+    tmp_path,
+    f"""
+    head -c 8000000 /dev/zero > {tmp_path}/other
+    {TRAIN} --train_dir={tmp_path}/run --max_number_of_steps=4 --save_interval_steps=100 \\
+      --eval_split=test --eval_every_steps=2 --keep_best=accuracy || echo "exit $?"
+    ls -A {tmp_path}/run/best
+    """,
+  )
+  assert '.tmp' not in run.stdout
+  assert 'The disk is full, so the evaluation of' in run.stdout
+  assert 'global step 4:' in run.stdout
+  assert 'Traceback' not in run.stderr

@@ -1,0 +1,137 @@
+"""What a train_dir says of itself: model.json of the model, run.json of each time it ran."""
+
+import datetime
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+from importlib import metadata
+
+import numpy as np
+
+from datasets import dataset_info
+from nets import nets_factory
+from slimcompat import tf
+from slimtrain import files, models
+
+MODEL_FILE = 'model.json'
+RUN_FILE = 'run.json'
+_PACKAGES = ('slimtrain', 'tensorflow', 'tf_slim', 'numpy')
+
+
+def write_model(settings, data):
+  """Writes what it takes to use the checkpoints: the net, the classes, the preprocessing.
+
+  Args:
+    settings: TrainingSettings.
+    data: the inputs.Data.
+  """
+  network = nets_factory.NETWORKS[settings.model.model_name]
+  names = getattr(data.dataset, 'labels_to_names', None) or {}
+  offset = settings.data.labels_offset
+  content = {
+    'model_name': settings.model.model_name,
+    'task': data.task,
+    'num_classes': data.num_classes,
+    'class_names': [names.get(n + offset, str(n + offset)) for n in range(data.num_classes)],
+    'labels_offset': offset,
+    'image_size': models.image_size(settings.model, settings.train_image_size),
+    'preprocessing_name': settings.data.preprocessing_name or network.preprocessing,
+    'use_grayscale': settings.data.use_grayscale,
+    'moving_average_decay': settings.moving_average_decay,
+  }
+  files.write_json(os.path.join(settings.train_dir, MODEL_FILE), content)
+
+
+def write_run(settings, data, first_step):
+  """Adds to run.json what this run is: software, machine, data, command.
+
+  Args:
+    settings: TrainingSettings.
+    data: the inputs.Data.
+    first_step: the steps made before.
+  """
+  path = os.path.join(settings.train_dir, RUN_FILE)
+  shapes = [variable.shape.as_list() for variable in tf.trainable_variables()]
+  entry = {
+    'started': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
+    'first_step': first_step,
+    'command': sys.argv,
+    'versions': {'python': platform.python_version(), **_versions()},
+    'machine': {
+      'system': platform.platform(),
+      'processor': _processor(),
+      'cores': os.cpu_count(),
+      'gpus': [device.name for device in tf.config.list_physical_devices('GPU')],
+    },
+    'git': _git_state(),
+    'data': {
+      'name': settings.data.dataset_name,
+      'split': settings.data.dataset_split_name,
+      'examples': data.num_examples,
+      'skipped': data.num_skipped,
+      'hash': _hash_of_data(data),
+    },
+    'trained_parameters': int(sum(np.prod(shape, dtype=np.int64) for shape in shapes)),
+    'seed': settings.seed,
+  }
+  files.write_json(path, [*_read_runs(path), entry])
+
+
+def _read_runs(path):
+  try:
+    with open(path, encoding='utf-8') as file:
+      return list(json.load(file))
+  except (OSError, ValueError, TypeError):
+    return []  # The runs before are history, and no reason to keep this one from running.
+
+
+def _versions():
+  versions = {}
+  for name in _PACKAGES:
+    try:
+      versions[name] = metadata.version(name)
+    except metadata.PackageNotFoundError:
+      versions[name] = None
+  return versions
+
+
+def _processor():
+  try:
+    with open('/proc/cpuinfo', encoding='utf-8') as file:
+      return next(line.split(':')[1].strip() for line in file if line.startswith('model name'))
+  except (OSError, StopIteration):
+    return platform.processor()
+
+
+def _git_state():
+  """Returns the commit of the folder that the run started in, and whether files differ from it."""
+  try:
+    results = [
+      subprocess.run(  # noqa: S603
+        ['git', *words],  # noqa: S607
+        capture_output=True,
+        text=True,
+        timeout=10,
+        check=True,
+      ).stdout.strip()
+      for words in (('rev-parse', 'HEAD'), ('status', '--porcelain', '--untracked-files=no'))
+    ]
+  except (OSError, subprocess.SubprocessError):
+    return None
+  return {'commit': results[0], 'is_changed': bool(results[1])}
+
+
+def _hash_of_data(data):
+  """Returns a hash of what dataset_info.json says, or of the files' names and sizes."""
+  info = os.path.join(os.path.dirname(data.files[0]), dataset_info.FILE_NAME)
+  digest = hashlib.sha256()
+  if tf.io.gfile.exists(info):
+    with tf.io.gfile.GFile(info, 'rb') as file:
+      digest.update(file.read())
+  else:
+    for path in data.files:
+      digest.update(f'{os.path.basename(path)} {tf.io.gfile.stat(path).length}\n'.encode())
+  return digest.hexdigest()
