@@ -80,14 +80,14 @@ def erase(settings, image):
 
 def mix(settings, batch, num_classes):
   """Returns an inputs.Batch with its examples mixed, and so its labels float `[batch, classes]`."""
-  _, height, width, _ = batch.images.shape.as_list()
+  height, width = tf.unstack(tf.shape(batch.images)[1:3])
   shares = mixing.draw_shares(height, width, settings.mixup_alpha, settings.cutmix_alpha)
   share = tf.reduce_mean(shares)
   labels = batch.labels
   if labels.dtype.is_integer:
     labels = tf.one_hot(labels, num_classes)
   return batch._replace(
-    images=mixing.mix(batch.images, shares),
+    images=tf.ensure_shape(mixing.mix(batch.images, shares), batch.images.shape),
     labels=mixing.mix(labels, share),
     example_weights=tf.nest.map_structure(
       lambda weights: mixing.mix(weights, share), batch.example_weights

@@ -106,7 +106,7 @@ def find(settings):
       ' install matplotlib.'
     )
   if curve.has_diverged:
-    console.say(f'The loss diverged at the learning rate {curve.rates[-1]:.2g}.')
+    console.say(f'The loss diverged after the learning rate {curve.rates[-1]:.2g}.')
   console.say(
     f'Suggested: --learning_rate={suggestion.valley:.2g} (half-way down the valley) to'
     f' --learning_rate={suggestion.steepest:.2g} (where the loss falls most steeply).'

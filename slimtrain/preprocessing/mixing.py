@@ -10,11 +10,13 @@ from slimcompat import tf
 from slimtrain.preprocessing import randomness
 
 
-def draw_shares(height: int, width: int, mixup_alpha: float, cutmix_alpha: float) -> tf.Tensor:
+def draw_shares(
+  height: int | tf.Tensor, width: int | tf.Tensor, mixup_alpha: float, cutmix_alpha: float
+) -> tf.Tensor:
   """Returns how much of its own each pixel of an image keeps, `[height, width, 1]`, in [0, 1].
 
   Args:
-    height: pixels.
+    height: pixels, an int or an int scalar, like the next.
     width: pixels.
     mixup_alpha: of the Beta distribution of the share that all pixels keep; 0 is no mixup.
     cutmix_alpha: of that of the part of the image that keeps all, while a rectangle of the
@@ -38,11 +40,11 @@ def _draw_cutmix(height, width, alpha):
 
   def is_inside(size):
     length = tf.floor(size * side)
-    start = tf.floor(randomness.uniform([], 0.0, size)) - tf.floor(length / 2)
-    places = tf.range(float(size))
+    start = tf.floor(size * randomness.uniform([])) - tf.floor(length / 2)
+    places = tf.range(size)
     return tf.logical_and(places >= start, places < start + length)
 
-  rows, columns = is_inside(height), is_inside(width)
+  rows, columns = (is_inside(tf.cast(size, tf.float32)) for size in (height, width))
   return 1.0 - tf.cast(tf.logical_and(rows[:, None], columns), tf.float32)[..., tf.newaxis]
 
 

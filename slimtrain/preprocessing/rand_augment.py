@@ -40,38 +40,38 @@ class Operation:
 
 def autocontrast(image: tf.Tensor) -> tf.Tensor:
   """Returns `image` with each channel stretched to [0, 255]; a channel of one value stays."""
-
-  def make_table(channel):
-    low, high = (tf.cast(f(channel), tf.float64) for f in (tf.reduce_min, tf.reduce_max))
-    values = tf.range(256, dtype=tf.float64)
-    scale = 255.0 / tf.maximum(high - low, 1.0)
-    stretched = tf.clip_by_value(values * scale - low * scale, 0.0, 255.0)
-    return tf.where_v2(high > low, stretched, values)
-
-  return _map_values(image, make_table)
+  low, high = (
+    tf.cast(find(image, axis=[0, 1]), tf.float64)[:, tf.newaxis]
+    for find in (tf.reduce_min, tf.reduce_max)
+  )
+  values = tf.range(256, dtype=tf.float64)[tf.newaxis]
+  scale = 255.0 / tf.maximum(high - low, 1.0)
+  stretched = tf.clip_by_value(values * scale - low * scale, 0.0, 255.0)
+  return _look_up(image, tf.where_v2(high > low, stretched, values))
 
 
 def equalize(image: tf.Tensor) -> tf.Tensor:
   """Returns `image` with each channel's values spread so that all are about as frequent."""
+  values = _values_by_channel(image)
+  num_channels = tf.shape(image)[2]
+  counts = tf.math.bincount(tf.reshape(values, [-1]), minlength=256 * num_channels)
+  counts = tf.reshape(counts, [num_channels, 256])
+  highest = tf.cast(tf.reduce_max(image, axis=[0, 1]), tf.int32)
+  last = tf.gather(counts, highest, batch_dims=1)[:, tf.newaxis]
+  step = (tf.reduce_prod(tf.shape(image)[:2]) - last) // 255
+  spread = (step // 2 + tf.cumsum(counts, axis=1, exclusive=True)) // tf.maximum(step, 1)
+  table = tf.where_v2(step > 0, tf.minimum(spread, 255), tf.range(256)[tf.newaxis])
+  return _look_up(image, table)
 
-  def make_table(channel):
-    counts = tf.math.bincount(tf.cast(tf.reshape(channel, [-1]), tf.int32), minlength=256)
-    last = tf.gather(counts, tf.cast(tf.reduce_max(channel), tf.int32))
-    step = (tf.size(channel) - last) // 255
-    spread = (step // 2 + tf.cumsum(counts, exclusive=True)) // tf.maximum(step, 1)
-    return tf.where_v2(step > 0, tf.minimum(spread, 255), tf.range(256))
 
-  return _map_values(image, make_table)
+def _values_by_channel(image):
+  """Returns the values of `image` as int32, 256 more in each channel than in the one before."""
+  return tf.cast(image, tf.int32) + 256 * tf.range(tf.shape(image)[2])
 
 
-def _map_values(image, make_table):
-  """Returns `image` with the values of each channel looked up in `make_table(channel)`."""
-  channels = tf.transpose(image, [2, 0, 1])
-  mapped = tf.map_fn(
-    lambda channel: tf.gather(tf.cast(make_table(channel), tf.uint8), tf.cast(channel, tf.int32)),
-    channels,
-  )
-  return tf.transpose(mapped, [1, 2, 0])
+def _look_up(image, table):
+  """Returns `image` with the values of each channel looked up in a `table`, `[channels, 256]`."""
+  return tf.gather(tf.reshape(tf.cast(table, tf.uint8), [-1]), _values_by_channel(image))
 
 
 def invert(image: tf.Tensor) -> tf.Tensor:

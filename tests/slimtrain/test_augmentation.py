@@ -15,7 +15,7 @@ SETTINGS = inputs.TrainingDataSettings(
 ALL = {
   'mixup_alpha': 0.4,
   'cutmix_alpha': 1.0,
-  'rand_augment_layers': 2,
+  'rand_augment_layers': 1,
   'random_erasing_probability': 0.5,
 }
 
