@@ -14,7 +14,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 
-from slimcompat import tables, tf
+from slimcompat import errors, tables, tf
 from slimtrain.preprocessing import images, randomness
 
 MAX_MAGNITUDE = 10
@@ -236,8 +236,16 @@ def distort(image: tf.Tensor, num_layers: int, magnitude: float) -> tf.Tensor:
     image: uint8 `[height, width, 1 or 3]`.
     num_layers: how many, one after the other; the same may come again.
     magnitude: in [0, MAX_MAGNITUDE].
+
+  Raises:
+    InputError: when there are layers, but `image` is of another type.
   """
   shape = image.shape
+  if num_layers and image.dtype != tf.uint8:
+    raise errors.InputError(
+      f'--rand_augment_layers={num_layers} is for images of uint8, and the decoder of this dataset'
+      f' gives {image.dtype.name}. Change the decoder, or leave the flag out.'
+    )
   for _ in range(num_layers):
     # Drawn outside of the branches, where a graph's seed would give the same numbers again.
     index = randomness.uniform([], 0, len(OPERATIONS), tf.int32)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from slimcompat import tf
+from slimcompat import errors, tf
 from slimtrain.preprocessing import rand_augment, randomness
 
 GRAY = (128,) * 3
@@ -197,3 +197,10 @@ def test_a_shape_known_only_to_the_data(picture):
   with tf.Session() as session:
     for result in session.run(results, {image: picture(9, 7)}):
       assert result.shape == (9, 7, 3)
+
+
+def test_floats_are_refused():
+  image = tf.zeros([4, 4, 3])
+  assert rand_augment.distort(image, 0, 9.0) is image
+  with pytest.raises(errors.InputError, match=r'for images of uint8, .* gives float32'):
+    rand_augment.distort(image, 1, 9.0)
