@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -170,3 +171,14 @@ def test_a_few_steps_on_flowers(name, tmp_path):
   assert 'global step 2: loss' in printed
   for folder in ('run', 'run/all'):
     assert (tmp_path / folder / 'eval' / 'eval.json').is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  ('name', 'accuracy'),
+  # A point below the least that its header states.
+  [('train_lenet_on_digits_modern', 0.984), ('train_cifarnet_on_shapes_modern', 0.986)],
+)
+def test_modern_recipes_reach_what_they_state(name, accuracy, tmp_path):
+  printed = run(name, tmp_path)
+  assert float(re.search(r'eval/Accuracy\[([\d.]+)\]', printed).group(1)) >= accuracy
