@@ -116,14 +116,13 @@ def find(settings):
 
 def _at_rising_rates(settings, run, data):
   """Returns TrainingSettings `run` with the learning rates of RateFinderSettings `settings`."""
-  images_per_rate_step = run.data.batch_size * run.gradients.accumulate_steps
   rising = learning_rates.LearningRateSettings(
     learning_rate=settings.min_rate,
     learning_rate_decay_type='exponential',
     learning_rate_decay_factor=settings.max_rate / settings.min_rate,
     learning_rate_staircase=False,
     # The schedule makes whole steps of it, by rounding down: one less than all.
-    num_epochs_per_decay=(settings.num_steps - 0.5) * images_per_rate_step / data.num_examples,
+    num_epochs_per_decay=(settings.num_steps - 0.5) * run.images_per_decay_step / data.num_examples,
   )
   return dataclasses.replace(run, learning_rate=rising, steps_per_run=1)
 

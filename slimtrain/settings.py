@@ -12,6 +12,7 @@ import operator
 import os
 import signal
 import sys
+import traceback
 import types
 import typing
 
@@ -168,6 +169,15 @@ def _replace(settings, values):
   return dataclasses.replace(settings, **new)
 
 
+def values(settings):
+  """Returns {name of the flag: value} of a settings object and its groups."""
+  return {
+    field.name: getattr(part, field.name)
+    for _, part in _groups(settings)
+    for field in filter(_is_setting, dataclasses.fields(part))
+  }
+
+
 def define_flags(defaults, flag_values=FLAGS):
   """Defines a flag for every field of the settings object `defaults` and of its groups."""
   for heading, settings in _groups(defaults):
@@ -233,12 +243,13 @@ def import_plugin(path):
     ) from error
 
 
-def run(defaults, action):
+def run(defaults, action, leave=sys.exit):
   """Runs a script: defines the flags of `defaults`, parses the command line, calls `action`.
 
   Args:
     defaults: the script's settings object, with its default values.
     action: a function of the settings object that the flags gave.
+    leave: a function of the exit code that ends the process.
 
   Exits with 0, or with 1 after one sentence on the standard error when the input is at fault;
   an error may have an `exit_code` of its own.
@@ -263,12 +274,16 @@ def run(defaults, action):
     except errors.InputError as error:
       fail(error)
     except KeyboardInterrupt:
-      sys.exit(128 + signal.SIGINT)
+      leave(128 + signal.SIGINT)
+    except Exception:
+      traceback.print_exc()
+      leave(1)
+    leave(0)
 
   def fail(error):
     sys.stdout.flush()
     sys.stderr.write(f'{os.path.basename(sys.argv[0])}: error: {error}\n')
-    sys.exit(getattr(error, 'exit_code', 1))
+    leave(getattr(error, 'exit_code', 1))
 
   def parse(argv):
     try:
