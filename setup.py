@@ -19,6 +19,7 @@ setuptools.setup(
     'find_learning_rate',
     'inspect_checkpoint',
     'inspect_dataset',
+    'launch_local_cluster',
     'train_image_classifier',
   ],
   install_requires=[

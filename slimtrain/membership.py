@@ -84,6 +84,10 @@ class Member(Alone):
     self.slot = settings.task + (settings.worker_replicas if is_ps else 0)
     self.board = bulletin.Board(self.target, settings, self.slot) if settings.num_ps_tasks else None
     self._facts = ''
+    # As early as can be, for `agree` to see whether another process is this task.
+    is_there = self.board is not None and self._has_servers()
+    self._first_notice = self.board.read() if is_there else None
+    self._first_secs = time.monotonic()
     self._watch = Watch(settings, self.is_chief, self.slot)
     self.num_in_vain = 0  # Sessions that were lost, one after the other, before a step was made.
     self._session = None
@@ -133,12 +137,19 @@ class Member(Alone):
   def _check_that_alone(self, notice):
     if notice.beats[self.slot] == bulletin.LEFT:
       return
-    time.sleep(_WATCH_SECS)
-    later = self.board.read()
-    if later is not None and later.beats[self.slot] > notice.beats[self.slot]:
+    first = self._first_notice or notice
+    if first is notice:
+      self._first_secs = time.monotonic()
+    while (left_secs := self._first_secs + _WATCH_SECS - time.monotonic()) > 0:
+      time.sleep(left_secs)
+      notice = self.board.read() or notice
+    if notice.beats[self.slot] > first.beats[self.slot] > bulletin.LEFT:
       raise errors.InputError(
         f'Another process is {self._name} already. Give this one another --task, or end the other.'
       )
+
+  def _has_servers(self):
+    return bool(self._settings.master) or _is_reached(self._settings.address('ps', 0))
 
   def wait_for_servers(self):
     """Waits until every parameter server can be reached.

@@ -243,13 +243,14 @@ def import_plugin(path):
     ) from error
 
 
-def run(defaults, action, leave=sys.exit):
+def run(defaults, action, leave=sys.exit, takes_command=False):
   """Runs a script: defines the flags of `defaults`, parses the command line, calls `action`.
 
   Args:
     defaults: the script's settings object, with its default values.
     action: a function of the settings object that the flags gave.
     leave: a function of the exit code that ends the process.
+    takes_command: whether the words after the flags are a command, which `action` gets, too.
 
   Exits with 0, or with 1 after one sentence on the standard error when the input is at fault;
   an error may have an `exit_code` of its own.
@@ -266,11 +267,11 @@ def run(defaults, action, leave=sys.exit):
 
   def main(argv):
     try:
-      if len(argv) > 1:
+      if len(argv) > 1 and not takes_command:
         raise errors.InputError(f'{argv[1]!r} is not a flag; flags look like --name=value.')
       for path in split_names(FLAGS.plugin):
         import_plugin(path)
-      action(from_flags(type(defaults)))
+      action(from_flags(type(defaults)), *([argv[1:]] if takes_command else []))
     except errors.InputError as error:
       fail(error)
     except KeyboardInterrupt:

@@ -34,6 +34,7 @@ class Supervisor(tf.train.Supervisor):
   def __init__(self, member, **kwargs):
     """Makes it for a membership.Member; the rest is as TensorFlow has it."""
     super().__init__(recovery_wait_secs=_WAIT_SECS, stop_grace_secs=_STOP_GRACE_SECS, **kwargs)
+    self._begin_op = kwargs['local_init_op']
     self._member = member
     self._num_sessions = 0
 
@@ -95,7 +96,8 @@ class Supervisor(tf.train.Supervisor):
       return None
     if self._summary_writer:
       self._summary_writer.reopen()
-    session.run(self.local_init_op)
+    session.run(self._begin_op)
+    console.say('The parameter servers hold the run: it goes on where they are.')
     return session
 
   def _wait_until_ready(self, master, config):
