@@ -10,6 +10,7 @@ import threading
 from typing import NamedTuple
 
 from slimcompat import tf
+from slimtrain import cluster
 
 BEAT_SECS = 1.0
 LEFT = 0  # The counter of a task that is not there.
@@ -40,6 +41,7 @@ class Board:
       slot: where the counter of this task stands.
     """
     self._target = target
+    self._address = None if settings.master else settings.address('ps', 0)
     self._lock = threading.Lock()
     self._session = None
     filters = {'/job:ps/task:0', *settings.device_filters[-1:]}
@@ -98,6 +100,9 @@ class Board:
     with self._lock:
       try:
         if self._session is None:
+          # TensorFlow would wait for it, and then some.
+          if self._address and not cluster.is_reached(self._address):
+            return None
           self._session = tf.Session(self._target, graph=self._graph, config=self._config)
         values = self._session.run(fetches, feed)
       except (tf.errors.OpError, RuntimeError) as error:

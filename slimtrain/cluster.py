@@ -287,6 +287,16 @@ def _find_host(address, deadline_secs):
     time.sleep(1)
 
 
+def is_reached(address):
+  """Returns whether somebody listens at host:port."""
+  host, _, port = address.rpartition(':')
+  try:
+    with socket.create_connection((host.strip('[]'), int(port)), timeout=5):
+      return True
+  except OSError:
+    return False
+
+
 def start_server(settings, config):
   """Starts TensorFlow's server of this task; returns its address for sessions.
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import socket
 import threading
 import time
 
@@ -149,7 +148,7 @@ class Member(Alone):
       )
 
   def _has_servers(self):
-    return bool(self._settings.master) or _is_reached(self._settings.address('ps', 0))
+    return bool(self._settings.master) or cluster.is_reached(self._settings.address('ps', 0))
 
   def wait_for_servers(self):
     """Waits until every parameter server can be reached.
@@ -163,7 +162,7 @@ class Member(Alone):
     for task in range(self._settings.num_ps_tasks):
       address = self._settings.address('ps', task)
       patience = Patience(self._settings.cluster_timeout_secs)
-      while not _is_reached(address):
+      while not cluster.is_reached(address):
         self.check_going_on()
         patience.wait(f'ps {task} at {address}')
 
@@ -326,6 +325,7 @@ class Watch:
     self._beats = [bulletin.LEFT] * num_tasks
     self._heard_secs = [clock()] * num_tasks
     self._board_secs = clock()
+    self._known = set()  # Slots of those heard of.
     self._states = [None] * num_tasks  # None, 'here' or 'missing'.
 
   def heed(self, notice):
@@ -339,12 +339,13 @@ class Watch:
         )
       return None
     self._board_secs = now_secs
-    if notice.ending:
-      return notice.ending
     for slot, beat in enumerate(notice.beats):
       if beat != self._beats[slot]:
         self._heard_secs[slot] = now_secs
+        self._known.add(slot)
       self._beats[slot] = beat
+    if notice.ending:
+      return notice.ending
     if self._is_chief:
       for task in range(1, self._settings.worker_replicas):
         self._say_changes(task, now_secs)
@@ -352,12 +353,13 @@ class Watch:
       return f'there was no sign of the chief for --cluster_timeout_secs={timeout_secs:g}'
     return None
 
-  def num_here(self, within_secs):
-    """Returns how many other tasks were heard of within these seconds and have not left."""
-    now_secs = self._clock()
-    return sum(
-      beat != bulletin.LEFT and slot != self._slot and now_secs - heard_secs <= within_secs
-      for slot, (beat, heard_secs) in enumerate(zip(self._beats, self._heard_secs, strict=True))
+  def have_left(self):
+    """Returns whether all other tasks that were heard of have left, every server among them."""
+    first_ps = self._settings.worker_replicas
+    others = [slot for slot in range(len(self._beats)) if slot != self._slot]
+    return all(
+      self._beats[slot] == bulletin.LEFT and (slot < first_ps or slot in self._known)
+      for slot in others
     )
 
   def _say_changes(self, task, now_secs):
@@ -376,15 +378,6 @@ class Watch:
         is_enough = settings.worker_replicas - missing >= settings.replicas_to_aggregate
         line += ' The others go on.' if is_enough else ' Training may wait for it.'
       console.say(line)
-
-
-def _is_reached(address):
-  host, _, port = address.rpartition(':')
-  try:
-    with socket.create_connection((host.strip('[]'), int(port)), timeout=5):
-      return True
-  except OSError:
-    return False
 
 
 def join(settings, config):

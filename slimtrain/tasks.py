@@ -22,7 +22,6 @@ from slimtrain import (
 from slimtrain import validation as validation_lib
 
 _LEAVE_SECS = 15  # For the others to leave, before a parameter server ends.
-_POLL_SECS = 2
 
 
 def run(settings):
@@ -128,7 +127,7 @@ def serve(settings):
     time.sleep(bulletin.BEAT_SECS)
     notice = member.board.read()
     watch_over.heed(notice)
-    if notice is None or not watch_over.num_here(within_secs=3 * bulletin.BEAT_SECS):
+    if notice is None or watch_over.have_left():
       break
   if ending != bulletin.DONE:
     raise errors.InputError(f'The run has ended: {ending}')

@@ -482,11 +482,13 @@ def _then_average(settings, global_step, updates):
   """Returns the ops that update the moving averages after `updates`; these, if there are none."""
   if not settings.moving_average_decay:
     return updates
-  averages = checkpoints.make_moving_averages(settings.moving_average_decay, global_step)
   with tf.control_dependencies(updates):
-    return [
-      cluster_lib.beside(settings.cluster, slim.get_model_variables(), averages.apply),
-    ]
+    # Elsewhere than where the step is counted, only a read of its own sees that it was.
+    is_cluster = settings.cluster.is_cluster
+    averages = checkpoints.make_moving_averages(
+      settings.moving_average_decay, global_step.read_value() if is_cluster else global_step
+    )
+    return [cluster_lib.beside(settings.cluster, slim.get_model_variables(), averages.apply)]
 
 
 def _build_batch(settings, data, source, global_step, learning_rate, optimizer, number):
