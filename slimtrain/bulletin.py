@@ -5,7 +5,6 @@ and a counter of each task, which grows while it lives. Sessions of their own re
 so a step that is stuck does not keep a task from being heard.
 """
 
-import contextlib
 import threading
 from typing import NamedTuple
 
@@ -106,16 +105,12 @@ class Board:
           self._session = tf.Session(self._target, graph=self._graph, config=self._config)
         values = self._session.run(fetches, feed)
       except (tf.errors.OpError, RuntimeError) as error:
-        if not isinstance(error, tf.errors.FailedPreconditionError):
-          self._close()
+        # Without a board the session is good all the same.
+        if not isinstance(error, tf.errors.FailedPreconditionError | tf.errors.NotFoundError):
+          session, self._session = self._session, None
+          cluster.close_soon(session)
         return None
       return True if values is None else values
-
-  def _close(self):
-    session, self._session = self._session, None
-    if session is not None:
-      with contextlib.suppress(tf.errors.OpError, RuntimeError):
-        session.close()
 
 
 def _make_variable(name, shape, dtype, value):

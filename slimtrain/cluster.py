@@ -7,6 +7,7 @@ import math
 import os
 import socket
 import sys
+import threading
 import time
 
 from slimcompat import errors, tf
@@ -324,6 +325,18 @@ def start_server(settings, config):
 
 
 _SERVERS = []  # A server that is not referred to any more is taken down.
+
+
+def close_soon(session, secs=2):
+  """Closes a session of a cluster, which may take long when a server is lost: that long at most."""
+
+  def close():
+    with contextlib.suppress(tf.errors.OpError, RuntimeError):
+      tf.Session.close(session)
+
+  thread = threading.Thread(target=close, daemon=True)
+  thread.start()
+  thread.join(secs)
 
 
 def leave(exit_code):

@@ -1,6 +1,7 @@
 """A task's part in a cluster: it joins, lives, recovers with the others, and leaves."""
 
 import contextlib
+import functools
 import json
 import threading
 import time
@@ -251,13 +252,13 @@ class Member(Alone):
   def hold(self, session):
     """Remembers the session of the run, to close it when the run ends elsewhere."""
     self._session = session
+    session.close = functools.partial(cluster.close_soon, session)
 
   def close_session(self):
     """Closes the session of the run; what runs in it stops with an error."""
     session, self._session = self._session, None
     if session is not None:
-      with contextlib.suppress(tf.errors.OpError, RuntimeError):
-        session.close()
+      session.close()
 
 
 def compare(facts, own, is_chief):

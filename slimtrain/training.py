@@ -483,11 +483,12 @@ def _then_average(settings, global_step, updates):
   if not settings.moving_average_decay:
     return updates
   with tf.control_dependencies(updates):
-    # Elsewhere than where the step is counted, only a read of its own sees that it was.
-    is_cluster = settings.cluster.is_cluster
-    averages = checkpoints.make_moving_averages(
-      settings.moving_average_decay, global_step.read_value() if is_cluster else global_step
-    )
+    count = global_step
+    if settings.cluster.is_cluster:
+      # Of what counting gives: a read of the variable may be an earlier one, as it is optimized.
+      with tf.device(global_step.device):
+        count = tf.cast(updates[0].outputs[0], tf.float32)
+    averages = checkpoints.make_moving_averages(settings.moving_average_decay, count)
     return [cluster_lib.beside(settings.cluster, slim.get_model_variables(), averages.apply)]
 
 
