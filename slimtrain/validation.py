@@ -6,7 +6,7 @@ import os
 import shutil
 
 from slimcompat import errors, tables, tf
-from slimtrain import console, evaluation, files, inputs, metrics, models
+from slimtrain import console, evaluation, files, inputs, metrics, model_facts, models
 from slimtrain import settings as settings_lib
 
 STATE_FILE = 'validation.json'  # In the train_dir: the best so far, and how long ago that was.
@@ -98,7 +98,7 @@ class Validation:
           self._evaluation,
           checkpoint_path=checkpoint,
           eval_dir=os.path.join(self._train_dir, folder),
-          moving_average_decay=decay,
+          use_moving_averages=decay is not None,
         )
       )
     return self._metric is not None and self._compare(checkpoint, result)
@@ -162,6 +162,7 @@ def _keep(checkpoint, folder):
   old = set(os.listdir(folder))
   name = os.path.basename(checkpoint)
   new = [f for f in os.listdir(os.path.dirname(checkpoint)) if f.startswith(f'{name}.')]
+  new.append(model_facts.FILE_NAME)
   for file_name in new:
     temporary = os.path.join(folder, f'.{file_name}.tmp')
     try:
