@@ -11,7 +11,7 @@ from slimtrain import checkpoints, console, finiteness, inputs, saving, summarie
 class Loop:
   """The step function of slim.learning.train: one session.run, and now and then a line."""
 
-  def __init__(self, settings, data, step, first_step, saver, interrupted, validation=None):
+  def __init__(self, settings, data, step, first_step, saver, interrupted, log, validation=None):
     """Makes the loop of a run.
 
     Args:
@@ -21,8 +21,10 @@ class Loop:
       first_step: how many steps the run has made before.
       saver: the saving.Saver.
       interrupted: the interruption.Interruption, listening.
+      log: the run_log.RunLog.
       validation: the validation.Validation, if there is any.
     """
+    self._log = log
     self._validation = validation
     self._settings = settings
     self._saver = saver
@@ -117,6 +119,7 @@ class Loop:
     )
     self._saver.restore(session, newest)
     self._num_steps = checkpoints.saved_step(newest)
+    self._log.rewind(self._num_steps)
     self._line_step, self._line_secs = self._num_steps, time.monotonic()
 
   def _is_line_due(self, last_step):
@@ -130,7 +133,7 @@ class Loop:
     fetches = {
       'loss': step.loss,
       'step': step.global_step,
-      'learning_rate': step.learning_rate,
+      'scalars': step.scalars,
       'wait_secs': step.source.wait_secs,
     }
     has_summary = writer and time.monotonic() >= self._next_summary_secs
@@ -153,10 +156,12 @@ class Loop:
     if not has_line:
       return
     wait_share = (results['wait_secs'] - self._line_wait_secs) / secs
+    parts = dict(results['scalars'])
+    learning_rate = parts.pop('learning_rate')
     line = (
       # People's scripts look for the beginning of this line, up to the closing parenthesis.
       f'global step {self._num_steps}: loss = {self._loss:.4f} ({secs_per_step:.3f} sec/step)'
-      f'  learning rate {results["learning_rate"]:.4g}, {images_per_sec:.0f} images/s,'
+      f'  learning rate {learning_rate:.4g}, {images_per_sec:.0f} images/s,'
       f' {wait_share:.0%} waiting for input'
     )
     if self._data.num_skipped:
@@ -165,6 +170,16 @@ class Loop:
       left_secs = (self._settings.max_number_of_steps - self._num_steps) * secs_per_step
       line += f', {datetime.timedelta(seconds=round(left_secs))} left'
     console.say(line)
+    values = {
+      'loss': parts.pop('total_loss'),
+      'learning_rate': learning_rate,
+      'secs_per_step': secs_per_step,
+      'images_per_sec': images_per_sec,
+      'wait_share': wait_share,
+      **({'records_skipped': self._data.num_skipped} if self._data.num_skipped else {}),
+      **parts,
+    }
+    self._log.add_step(self._num_steps, values)
     self._line_step, self._line_secs = self._num_steps, now_secs
     self._line_wait_secs = results['wait_secs']
 

@@ -154,7 +154,7 @@ def _run(run, data, num_steps):
             finiteness.explained(data, run.train_dir),
             step.source.first_step(session) if number == 0 else contextlib.nullcontext(),
           ):
-            loss, rate, _ = session.run([step.loss, step.learning_rate, step.run_op])
+            loss, rate, _ = session.run([step.loss, step.scalars['learning_rate'], step.run_op])
         except finiteness.NotFiniteError:
           if number == 0:
             raise

@@ -24,6 +24,7 @@ from slimtrain import (
   recovery,
   releases,
   run_facts,
+  run_log,
   saving,
   summaries,
   unfreezing,
@@ -163,7 +164,7 @@ class TrainStep(NamedTuple):
   run_op: tf.Operation  # Runs all.
   loss: tf.Tensor  # The total loss of the last step.
   global_step: tf.Tensor  # The number of steps run, with these.
-  learning_rate: tf.Tensor  # Of the last step.
+  scalars: dict  # {tag: scalar tensor} of the last step, for its summary: with learning_rate.
   summary_op: tf.Tensor
   source: inputs.Input
   batch_size: int  # Examples in a step.
@@ -236,15 +237,16 @@ def _train(settings):
     model_facts.write(settings.train_dir, model_facts.of_run(settings, data, num_channels))
     run_facts.write_run(settings, data, first_step)
     saver = saving.make_saver(settings.train_dir, resume_plan)
+    log = run_log.RunLog(settings.train_dir, first_step, data.num_examples / step.batch_size)
     validation = None
     if settings.validation.eval_split:
-      validation = validation_lib.Validation(settings, data, step.batch_size)
+      validation = validation_lib.Validation(settings, data, step.batch_size, log)
     with interruption.Interruption() as interrupted:
       loss = slim.learning.train(
         step.run_op,
         settings.train_dir,
         train_step_fn=loop.Loop(
-          settings, data, step, first_step, saver, interrupted, validation
+          settings, data, step, first_step, saver, interrupted, log, validation
         ).run_step,
         train_step_kwargs={},
         number_of_steps=settings.max_number_of_steps,
@@ -314,7 +316,7 @@ def build_train_step(settings, data, batches):
     run_op,
     scalars['total_loss'],
     next_step,
-    scalars['learning_rate'],
+    scalars,
     tf.summary.merge_all(),
     source,
     settings.images_per_step,

@@ -55,19 +55,21 @@ class ValidationSettings(settings_lib.Settings):
 class Validation:
   """The evaluations of a run, each of a checkpoint that was just saved."""
 
-  def __init__(self, settings, data, batch_size):
+  def __init__(self, settings, data, batch_size, log):
     """Makes them.
 
     Args:
       settings: TrainingSettings with an `eval_split`.
       data: the inputs.Data that is trained on.
       batch_size: examples in a step.
+      log: the run_log.RunLog.
 
     Raises:
       InputError: when there is no such split or metric.
     """
     self._train_dir = settings.train_dir
     self._validation = settings.validation
+    self._log = log
     self._decays = [None]
     if settings.moving_average_decay:
       self._decays.append(settings.moving_average_decay)
@@ -100,6 +102,12 @@ class Validation:
           eval_dir=os.path.join(self._train_dir, folder),
           use_moving_averages=decay is not None,
         )
+      )
+      self._log.add_evaluation(
+        result['global_step'],
+        self._validation.eval_split,
+        'raw' if decay is None else 'averages',
+        result,
       )
     return self._metric is not None and self._compare(checkpoint, result)
 
