@@ -7,4 +7,4 @@ python eval_image_classifier.py --dataset_name=digits --model_name=lenet \\
 from slimtrain import evaluation, settings
 
 if __name__ == '__main__':
-  settings.run(evaluation.EvaluationSettings(), evaluation.evaluate)
+  settings.run(evaluation.EvaluationSettings(), evaluation.evaluate, evaluation.complete)

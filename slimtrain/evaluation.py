@@ -6,7 +6,7 @@ import os
 
 import tqdm
 
-from slimcompat import errors, slim, tf
+from slimcompat import errors, tf
 from slimtrain import (
   checkpoints,
   console,
@@ -14,9 +14,11 @@ from slimtrain import (
   files,
   inputs,
   metrics,
+  model_facts,
   models,
   releases,
   summaries,
+  trained_models,
 )
 from slimtrain import settings as settings_lib
 
@@ -48,9 +50,14 @@ class EvaluationSettings(settings_lib.Settings):
   )
   moving_average_decay: float | None = settings_lib.setting(
     None,
-    'When set, the moving averages of the weights are evaluated, not the weights.',
+    'When set, as --use_moving_averages: any decay stands for the averages in the checkpoint.',
     above=0,
     below=1,
+  )
+  use_moving_averages: bool | None = settings_lib.setting(
+    None,
+    'Whether the moving averages of the weights are evaluated, not the weights. Unset: when the'
+    ' checkpoint has them.',
   )
   master: str = settings_lib.setting(
     '', 'Address of a TensorFlow server.', refused='Evaluation runs on this machine alone.'
@@ -80,6 +87,10 @@ def evaluate(settings):
     checkpoint = releases.fetch(settings.model.model_name, settings.checkpoint_mirror)
   else:
     checkpoint = checkpoints.find(settings.checkpoint_path)
+  use_averages = settings.use_moving_averages
+  if use_averages is None and settings.moving_average_decay:
+    use_averages = True
+  uses_averages = trained_models.choose_weights(checkpoint, use_averages)
   deployment.start_runtime(settings.session)
   data = inputs.load_data(settings.data)
   with tf.Graph().as_default():
@@ -93,8 +104,8 @@ def evaluate(settings):
     batch = source.next_batch()
     model = models.build_model(settings.model, batch.images, data.num_classes)
     values, updates = metrics.make(settings.scoring, model, batch.labels, data)
-    restore = checkpoints.make_restore_fn(_plan_restore(settings, checkpoint, data))
-    weights = 'moving averages' if settings.moving_average_decay else 'weights'
+    restore = checkpoints.make_restore_fn(_plan_restore(settings, checkpoint, uses_averages, data))
+    weights = 'moving averages' if uses_averages else 'weights'
     console.say(
       f'Evaluating the {weights} of {checkpoint} on {settings.data.dataset_name}, split'
       f' {settings.data.dataset_split_name}.'
@@ -128,30 +139,48 @@ def evaluate(settings):
   return result
 
 
-def _plan_restore(settings, checkpoint, data):
-  """Returns the RestorePlan for every variable of the net, raw or averaged."""
-  variables = tf.global_variables()
-  if settings.moving_average_decay:
-    averages = checkpoints.make_moving_averages(settings.moving_average_decay)
-    variables = averages.variables_to_restore(slim.get_model_variables())
-  plan = checkpoints.plan_restore(checkpoint, variables, num_classes=data.num_classes)
-  if plan.skipped_for_shape:
-    raise errors.InputError(
-      f'{checkpoint} was made for another number of classes than the {data.num_classes} of'
-      f' {settings.data.dataset_name}: the shape of {plan.skipped_for_shape[0].op.name} differs.'
-      ' Evaluate it on the dataset it was trained on, or check --labels_offset.'
-    )
-  if plan.missing:
-    advice = (
-      'It may hold no moving averages: leave --moving_average_decay out.'
-      if settings.moving_average_decay
-      else 'Choose the --model_name that it was made with.'
-    )
-    raise errors.InputError(
-      f'{checkpoint} lacks {len(plan.missing)} variables of the net, such as'
-      f' {plan.missing[0].op.name}. {advice}'
-    )
-  return plan
+def complete(settings, given):
+  """Returns EvaluationSettings with what the checkpoint says of its model.
+
+  Args:
+    settings: EvaluationSettings, of flags.
+    given: the names of the flags that the user gave.
+
+  Raises:
+    InputError: when there is no checkpoint, or one of those flags contradicts it.
+  """
+  if releases.is_chosen(settings.checkpoint_path, settings.checkpoint_mirror):
+    return settings
+  checkpoint = checkpoints.find(settings.checkpoint_path)
+  facts = model_facts.read(checkpoint)
+  if facts is not None:
+    return model_facts.filled_in(settings, facts, given, 'eval_image_size')
+  if 'model_name' in given:
+    return settings
+  facts = model_facts.infer(checkpoint)
+  console.say(f'By its variables, the checkpoint is of --model_name={facts.model_name}.')
+  return settings_lib.replace(
+    settings,
+    model_name=facts.model_name,
+    use_grayscale=settings.data.use_grayscale or facts.use_grayscale,
+  )
+
+
+def _plan_restore(settings, checkpoint, uses_averages, data):
+  """Returns the RestorePlan for every variable of the net."""
+  plan = trained_models.plan_restore(checkpoint, uses_averages, data.num_classes)
+  if not plan.skipped_for_shape:
+    return plan
+  name = plan.skipped_for_shape[0].op.name
+  num_saved = checkpoints.saved_shapes(checkpoint)[name][-1]
+  offset = data.dataset.num_classes - num_saved
+  advice = 'Evaluate it on the dataset it was trained on.'
+  if data.task == 'single_label' and offset in (0, 1):
+    advice = f'Pass --labels_offset={offset}.'
+  raise errors.InputError(
+    f'{checkpoint} was made for another number of classes than the {data.num_classes} of'
+    f' {settings.data.dataset_name}: by the shape of {name} for {num_saved}. {advice}'
+  )
 
 
 def _run_batches(session, settings, data, batch, source, updates):

@@ -1,4 +1,4 @@
-"""What a train_dir says of itself: model.json of the model, run.json of each time it ran."""
+"""What a train_dir says of each time it ran: run.json."""
 
 import datetime
 import hashlib
@@ -12,37 +12,11 @@ from importlib import metadata
 import numpy as np
 
 from datasets import dataset_info
-from nets import nets_factory
 from slimcompat import tf
-from slimtrain import files, models
+from slimtrain import files
 
-MODEL_FILE = 'model.json'
 RUN_FILE = 'run.json'
 _PACKAGES = ('slimtrain', 'tensorflow', 'tf_slim', 'numpy')
-
-
-def write_model(settings, data):
-  """Writes what it takes to use the checkpoints: the net, the classes, the preprocessing.
-
-  Args:
-    settings: TrainingSettings.
-    data: the inputs.Data.
-  """
-  network = nets_factory.NETWORKS[settings.model.model_name]
-  names = getattr(data.dataset, 'labels_to_names', None) or {}
-  offset = settings.data.labels_offset
-  content = {
-    'model_name': settings.model.model_name,
-    'task': data.task,
-    'num_classes': data.num_classes,
-    'class_names': [names.get(n + offset, str(n + offset)) for n in range(data.num_classes)],
-    'labels_offset': offset,
-    'image_size': models.image_size(settings.model, settings.train_image_size),
-    'preprocessing_name': settings.data.preprocessing_name or network.preprocessing,
-    'use_grayscale': settings.data.use_grayscale,
-    'moving_average_decay': settings.moving_average_decay,
-  }
-  files.write_json(os.path.join(settings.train_dir, MODEL_FILE), content)
 
 
 def write_run(settings, data, first_step):

@@ -168,6 +168,14 @@ def _replace(settings, values):
   return dataclasses.replace(settings, **new)
 
 
+def find(settings, name):
+  """Returns the value of the setting `name`, whatever group it stands in. Raises KeyError."""
+  for _, part in _groups(settings):
+    if name in (field.name for field in dataclasses.fields(part) if _is_setting(field)):
+      return getattr(part, name)
+  raise KeyError(name)
+
+
 def define_flags(defaults, flag_values=FLAGS):
   """Defines a flag for every field of the settings object `defaults` and of its groups."""
   for heading, settings in _groups(defaults):
@@ -233,12 +241,14 @@ def import_plugin(path):
     ) from error
 
 
-def run(defaults, action):
+def run(defaults, action, complete=None):
   """Runs a script: defines the flags of `defaults`, parses the command line, calls `action`.
 
   Args:
     defaults: the script's settings object, with its default values.
     action: a function of the settings object that the flags gave.
+    complete: a function of that object and the set of the names of the flags that were given,
+      which returns the settings to act on: others may follow from what a checkpoint is.
 
   Exits with 0, or with 1 after one sentence on the standard error when the input is at fault;
   an error may have an `exit_code` of its own.
@@ -259,7 +269,10 @@ def run(defaults, action):
         raise errors.InputError(f'{argv[1]!r} is not a flag; flags look like --name=value.')
       for path in split_names(FLAGS.plugin):
         import_plugin(path)
-      action(from_flags(type(defaults)))
+      settings = from_flags(type(defaults))
+      if complete:
+        settings = complete(settings, {name for name in FLAGS if FLAGS[name].present})
+      action(settings)
     except errors.InputError as error:
       fail(error)
     except KeyboardInterrupt:

@@ -18,6 +18,7 @@ from slimtrain import (
   interruption,
   learning_rates,
   loop,
+  model_facts,
   models,
   optimizers,
   recovery,
@@ -216,8 +217,9 @@ def _train(settings):
   with tf.Graph().as_default():
     if settings.seed is not None:
       tf.set_random_seed(settings.seed)
+    batches = make_batches(settings, data, first_step)
     with garbage.not_collected():
-      step = build_train_step(settings, data, make_batches(settings, data, first_step))
+      step = build_train_step(settings, data, batches)
     restore = resume_plan = None
     if resumed:
       resume_plan = checkpoints.plan_resume(settings.train_dir)
@@ -237,7 +239,8 @@ def _train(settings):
       restore = checkpoints.make_restore_fn(start)
     console.say(_describe_steps(settings, data, step))
     files.write_text(os.path.join(settings.train_dir, FLAGS_FILE), settings_lib.to_flagfile(given))
-    run_facts.write_model(settings, data)
+    num_channels = batches.element_spec.images.shape.as_list()[-1]
+    model_facts.write(settings.train_dir, model_facts.of_run(settings, data, num_channels))
     run_facts.write_run(settings, data, first_step)
     saver = saving.make_saver(settings.train_dir, resume_plan)
     log = run_log.RunLog(settings.train_dir, first_step, data.num_examples / step.batch_size)

@@ -13,7 +13,7 @@ import os
 import shutil
 
 from slimcompat import errors, tables, tf
-from slimtrain import console, evaluation, files, inputs, metrics, models, plateau
+from slimtrain import console, evaluation, files, inputs, metrics, model_facts, models, plateau
 from slimtrain import settings as settings_lib
 
 STATE_FILE = 'validation.json'
@@ -132,7 +132,7 @@ class Validation:
           self._evaluation,
           checkpoint_path=checkpoint,
           eval_dir=os.path.join(self._train_dir, folder),
-          moving_average_decay=decay,
+          use_moving_averages=decay is not None,
         )
       )
       self._log.add_evaluation(
@@ -218,6 +218,7 @@ def _keep(checkpoint, folder):
   old = set(os.listdir(folder))
   name = os.path.basename(checkpoint)
   new = [f for f in os.listdir(os.path.dirname(checkpoint)) if f.startswith(f'{name}.')]
+  new.append(model_facts.FILE_NAME)
   for file_name in new:
     temporary = os.path.join(folder, f'.{file_name}.tmp')
     try:

@@ -134,7 +134,7 @@ HOSTILE = {
   ),
   'evaluating another net': (
     (*EVALUATE, '--dataset_name=digits', '--checkpoint_path={0}/mobilenet'),
-    'another net',
+    '--model_name=lenet contradicts .* --model_name=mobilenet_v1_025',
   ),
   'evaluating averages that are not there': (
     (
@@ -143,7 +143,7 @@ HOSTILE = {
       '--checkpoint_path={0}/lenet',
       '--moving_average_decay=0.9',
     ),
-    'leave --moving_average_decay out',
+    'leave --moving_average_decay and --use_moving_averages out',
   ),
   'train_dir that cannot be written': ((*DIGITS, '--train_dir=/dev/null/run'), '/dev/null/run'),
   'quantization': ((*DIGITS, '--quantize_delay=100'), '--quantize_delay=100 is not supported'),

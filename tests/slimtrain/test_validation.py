@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from slimcompat import errors, tf
-from slimtrain import checkpoints, evaluation, inputs, models, training, validation
+from slimtrain import checkpoints, evaluation, inputs, model_facts, models, training, validation
 from slimtrain import settings as settings_lib
 
 FLAGS = {
@@ -56,14 +56,14 @@ def test_evaluations_equal_the_script_and_change_nothing(tmp_path, steps_per_run
   for name in plain:
     np.testing.assert_array_equal(plain[name], evaluated[name], err_msg=name)
 
-  for folder, decay in (('eval', None), ('eval_moving_averages', 0.5)):
+  for folder, is_average in (('eval', False), ('eval_moving_averages', True)):
     seen = summaries(tmp_path / 'run' / folder, 'eval/Accuracy')
     assert list(seen) == [4, 8, 12]
     alone = evaluation.evaluate(
       evaluation.EvaluationSettings(
         checkpoint_path=str(tmp_path / 'run' / 'model.ckpt-8'),
         eval_dir=str(tmp_path / 'alone'),
-        moving_average_decay=decay,
+        use_moving_averages=is_average,
         model=models.ModelSettings('lenet'),
         data=inputs.DataSettings(dataset_name='digits', dataset_split_name='test'),
       )
@@ -87,7 +87,10 @@ def test_the_best_is_kept(tmp_path, monkeypatch):
   assert [path.rsplit('-', 1)[1] for path in seen] == ['3', '6', '9', '12']
   best = tmp_path / validation.BEST_DIR
   assert checkpoints.saved_step(checkpoints.newest(str(best))) == 6
-  assert {name.split('.')[1] for name in os.listdir(best) if name != 'checkpoint'} == {'ckpt-6'}
+  assert {name.split('.')[1] for name in os.listdir(best) if name.startswith('model.ckpt')} == {
+    'ckpt-6'
+  }
+  assert model_facts.read(str(best / 'model.ckpt-6')).model_name == 'lenet'
   state = json.loads((tmp_path / validation.STATE_FILE).read_text())
   history = [[3, 0.5], [6, 0.8], [9, None], [12, 0.7]]
   assert state == {'metric': 'Accuracy', 'value': 0.8, 'global_step': 6, 'history': history}
