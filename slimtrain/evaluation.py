@@ -122,7 +122,11 @@ def evaluate(settings, others=()):
   for tag in one.values:
     console.say(f'{tag}[{result[tag]}]')
   console.say(f'examples[{one.num_examples}]')
-  with contextlib.closing(tf.summary.FileWriter(settings.eval_dir)) as writer:
+  # TensorFlow names the file by the second, and overwrites the one before.
+  suffix = f'.{result["global_step"]}'
+  with contextlib.closing(
+    tf.summary.FileWriter(settings.eval_dir, filename_suffix=suffix)
+  ) as writer:
     writer.add_summary(summaries.scalars(one.values), result['global_step'])
   if settings.report:
     result = reports.write(settings, result, one.predictions)
