@@ -86,6 +86,7 @@ class Validation:
     }
     of_data['dataset_split_name'] = settings.validation.eval_split
     self._evaluation = evaluation.EvaluationSettings(
+      report=False,  # Training shall not wait for it.
       eval_image_size=settings.train_image_size,
       model=models.ModelSettings(settings.model.model_name),
       data=inputs.DataSettings(**of_data),
