@@ -20,7 +20,7 @@ def block(image):
   count[0] += 1
   if count[0] > 300:
     # In one piece, for other threads write, too.
-    sys.stdout.write('blocked\n')
+    sys.stdout.write('blocked\\n')
     time.sleep(1000)
   return image
 
