@@ -28,6 +28,8 @@ class ModelFacts:
   preprocessing: preprocessing_factory.PreprocessingSettings
   use_grayscale: bool  # Whether preprocessing makes images gray.
   moving_average_decay: float | None = None  # None: no averages were kept.
+  # Of the data's images, before preprocessing; None where a decoder of the user's does not say.
+  data_channels: int | None = None
 
   def preprocessing_fn(self):
     """Returns preprocessing_fn(image, height, width) for evaluation, of uint8 or float images."""
@@ -68,6 +70,7 @@ def of_run(settings, data, num_channels):
     dataclasses.replace(settings.data.preprocessing, **numbers),
     settings.data.use_grayscale,
     settings.moving_average_decay,
+    getattr(data.dataset.decoder, 'num_channels', None),
   )
 
 

@@ -1,19 +1,18 @@
 """preview.png: what training sees of some images, by each preprocessing."""
 
+import functools
 import os
 
 import numpy as np
-from PIL import Image
 
 from slimcompat import tf
-from slimtrain import mosaics
+from slimtrain import mosaics, preprocessed_pictures
 from slimtrain.preprocessing import preprocessing_factory
 
 FILE_NAME = 'preview.png'
 NUM_EXAMPLES = 5
 _NUM_AUGMENTED = 8
 _TILE_SIDE = 128
-_PROBE_SIDE = 256
 _EVALUATION_COLOR = '#1f77b4'
 
 
@@ -69,30 +68,11 @@ def _see(name, pictures, settings, dataset_dir):
       for is_training in (False, True)
     )
   with tf.Session(graph=graph, config=tf.ConfigProto(device_count={'GPU': 0})) as session:
-    black, white = _range(session.run(evaluated, {image: _probe(channels)}))
-
-    def show(result):
-      values = (result - black) / (white - black)
-      # Where each image is normalized by numbers of its own, values lie beyond black and white.
-      low, high = min(values.min(), 0), max(values.max(), 1)
-      pixels = np.rint((values - low) / (high - low) * 255).astype(np.uint8)
-      return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    probe = session.run(evaluated, {image: preprocessed_pictures.probe(channels)})
+    show = functools.partial(preprocessed_pictures.show, probe=probe)
 
     for picture in pictures:
       pixels = np.asarray(picture.convert('L' if channels == 1 else 'RGB'))
       feed = {image: pixels.reshape(*pixels.shape[:2], channels)}
       augmented = [show(session.run(trained, feed)) for _ in range(_NUM_AUGMENTED)]
       yield picture, show(session.run(evaluated, feed)), augmented
-
-
-def _probe(channels):
-  """Returns an image that is black on the left and white on the right."""
-  probe = np.zeros((_PROBE_SIDE, _PROBE_SIDE, channels), np.uint8)
-  probe[:, _PROBE_SIDE // 2 :] = 255
-  return probe
-
-
-def _range(seen):
-  """Returns what black and white became in each channel, of a preprocessed probe."""
-  black, white = seen.min(axis=(0, 1)), seen.max(axis=(0, 1))
-  return black, np.where(white > black, white, black + 1)

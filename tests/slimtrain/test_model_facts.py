@@ -47,6 +47,7 @@ def test_written_and_read(tmp_path, facts):
     preprocessing=inputs.DataSettings().preprocessing,
     use_grayscale=False,
     moving_average_decay=0.9,
+    data_channels=1,
   )
   assert model_facts.read(str(tmp_path / 'elsewhere' / 'model.ckpt-7')) is None
 
