@@ -11,19 +11,19 @@ import numpy as np
 
 from datasets import records, unlabelled_images
 from nets import nets_factory
-from slimcompat import errors, tables, tf
+from slimcompat import errors, tables
 from slimtrain import (
   console,
   deployment,
   explanation,
   files,
-  metrics,
+  inference,
+  inference_files,
+  inputs,
   model_facts,
-  prediction,
-  prediction_files,
-  preprocessed_pictures,
   sorted_copies,
   trained_models,
+  visible_range,
 )
 from slimtrain import settings as settings_lib
 from slimtrain.preprocessing import preprocessing_factory
@@ -98,6 +98,9 @@ class ClassificationSettings(settings_lib.Settings):
     None, 'A URL to fetch the released checkpoint from, in place of all before its file name.'
   )
   top_k: int = settings_lib.setting(5, 'Classes to tell of an image, at most.', lower=1)
+  decision_threshold: float = settings_lib.setting(
+    0.5, 'multi_label: the probability from which on a label is told.', above=0, below=1
+  )
   output_file: str | None = settings_lib.setting(
     None, 'A file to write a row for each image to; its name ends in .csv or .jsonl.'
   )
@@ -117,17 +120,15 @@ class ClassificationSettings(settings_lib.Settings):
   overwrite: bool = settings_lib.setting(
     False, 'Whether --output_file, and the .npy file, may be there already.'
   )
-  scoring: metrics.MetricSettings = settings_lib.group(metrics.MetricSettings)
   sources: UnlabelledSettings = settings_lib.group(UnlabelledSettings)
   model: TrainedModelSettings = settings_lib.group(TrainedModelSettings)
-  batches: prediction.PredictionSettings = settings_lib.group(prediction.PredictionSettings)
+  batches: inference.InferenceSettings = settings_lib.group(inference.InferenceSettings)
 
   def __post_init__(self):
     super().__post_init__()
-    if self.output_file and not self.output_file.endswith(tuple(prediction_files.FORMATS)):
+    if self.output_file and not self.output_file.endswith(tuple(inference_files.FORMATS)):
       raise errors.InputError(
-        f'--output_file={self.output_file} must end in one of {", ".join(prediction_files.FORMATS)}'
-        '.'
+        f'--output_file={self.output_file} must end in one of {", ".join(inference_files.FORMATS)}.'
       )
     if self.features and not self.output_file:
       raise errors.InputError(
@@ -205,17 +206,18 @@ def find_images(settings):
   return images
 
 
-def rank(facts, logits, top_k, threshold):
+def rank(facts, predicted, top_k, threshold):
   """Returns (class name, probability) pairs of an image, the likeliest first.
 
   As many as `top_k`, of several labels those with the `threshold` or more. For regression, the
   (name, number) pairs of all numbers.
   """
-  values = prediction.probabilities(facts.task, logits)
+  values = predicted.values
   if facts.task == 'regression':
     return list(zip(facts.class_names, values, strict=True))
-  # Of classes alike the first, as tf.argmax does.
-  order = np.argsort(-np.asarray(logits), kind='stable')
+  # By logits, for probabilities may be alike where they are not; of classes alike the first, as
+  # tf.argmax does.
+  order = np.argsort(-predicted.logits, kind='stable')
   if facts.task == 'multi_label':
     order = [number for number in order if values[number] >= threshold]
   else:
@@ -254,7 +256,7 @@ def classify(settings):
   with contextlib.ExitStack() as stack:
     predictions = stack.enter_context(
       contextlib.closing(
-        prediction.predict(
+        inference.predict(
           images,
           trained,
           settings.batches,
@@ -272,7 +274,7 @@ def classify(settings):
         unreadable.append(predicted)
         line = f'cannot be read: {predicted.reason}'
       else:
-        ranking = rank(facts, predicted.logits, settings.top_k, settings.scoring.decision_threshold)
+        ranking = rank(facts, predicted, settings.top_k, settings.decision_threshold)
         tally.update(name for name, _ in ranking[: 1 if facts.task == 'single_label' else None])
         line = describe(facts.task, ranking)
       writer.write(number, predicted, ranking, line)
@@ -300,9 +302,9 @@ def _printable(name):
 def _check_outputs(settings):
   """Raises InputError unless all outputs can be written, before any work is done."""
   if settings.output_file:
-    prediction_files.check_free('output_file', settings.output_file, settings.overwrite)
+    inference_files.check_free('output_file', settings.output_file, settings.overwrite)
   if settings.features:
-    prediction_files.check_free('output_file', settings.feature_file, settings.overwrite)
+    inference_files.check_free('output_file', settings.feature_file, settings.overwrite)
   for flag in ('sort_into', 'explain'):
     directory = getattr(settings, flag)
     if directory:
@@ -319,8 +321,19 @@ def _add_outputs(settings, facts, model, pixels):
       )
     outputs['features'] = model.end_points[settings.features]
   if settings.explain:
-    outputs.update(explanation.add_outputs(model, pixels, facts.task))
+    outputs.update(explanation.add_outputs(model, pixels, facts.task, *_black_and_white(facts)))
   return outputs
+
+
+def _black_and_white(facts):
+  data = inputs.DataSettings(
+    preprocessing_name=facts.preprocessing_name,
+    preprocessing=facts.preprocessing,
+    use_grayscale=facts.use_grayscale,
+  )
+  return visible_range.of_preprocessing(
+    data, facts.model_name, facts.image_size, facts.num_channels
+  )
 
 
 class _Writer:
@@ -330,18 +343,16 @@ class _Writer:
     """Opens the files, which `stack` closes."""
     self._settings = settings
     self._facts = facts
-    self._rows = self._features = self._probe = None
+    self._rows = self._features = None
     if settings.output_file:
-      make = prediction_files.FORMATS[os.path.splitext(settings.output_file)[1]]
+      make = inference_files.FORMATS[os.path.splitext(settings.output_file)[1]]
       self._rows = stack.enter_context(make(settings.output_file, facts, settings.top_k))
     if settings.features:
-      file = prediction_files.FeatureFile(settings.feature_file, num_images)
+      file = inference_files.FeatureFile(settings.feature_file, num_images)
       self._features = stack.enter_context(file)
     for flag in ('sort_into', 'explain'):
       if getattr(settings, flag):
         files.check_writable(flag, getattr(settings, flag))
-    if settings.explain:
-      self._probe = _preprocess_probe(facts)
 
   def write(self, number, predicted, ranking, line):
     """Writes a Prediction; `line` is what the console says of it."""
@@ -358,14 +369,7 @@ class _Writer:
         names = names[:1]
       sorted_copies.copy(predicted.image, names, settings.sort_into)
     if settings.explain:
-      explanation.write(predicted, line, settings.explain, number, self._probe)
-
-
-def _preprocess_probe(facts):
-  channels = 1 if facts.num_channels == 1 and not facts.use_grayscale else 3
-  with tf.Graph().as_default(), tf.Session() as session:
-    image = tf.constant(preprocessed_pictures.probe(channels))
-    return session.run(facts.preprocessing_fn()(image, facts.image_size, facts.image_size))
+      explanation.write(predicted, line, settings.explain, number)
 
 
 def _say_summary(settings, facts, tally, num_read):

@@ -7,15 +7,18 @@ import numpy as np
 from PIL import Image
 
 from slimcompat import tf
-from slimtrain import mosaics, preprocessed_pictures
+from slimtrain import mosaics, visible_range
 
 _TILE_SIDE = 440
+_CAPTIONS = {
+  'gradient': 'gradient: the pixels whose change would change it most',
+  'grad_cam': 'Grad-CAM: the regions that speak for it',
+}
 # From nothing to all, in RGB: dark, violet, orange, pale yellow.
 _HEAT = np.array([(0, 0, 20), (110, 20, 110), (230, 90, 40), (255, 190, 60), (255, 255, 190)])
-_OUTPUTS = ('gradient', 'grad_cam', 'picture')
 
 
-def add_outputs(model, images, task):
+def add_outputs(model, images, task, black, white):
   """Returns {name: tensor} of what `write` needs: `gradient` and `picture`, and `grad_cam`.
 
   `gradient`, `[batch, height, width]`, is the greatest absolute derivative over the channels of the
@@ -31,6 +34,8 @@ def add_outputs(model, images, task):
     model: the models.Model.
     images: its preprocessed images, `[batch, height, width, channels]`.
     task: one of dataset_info.TASKS.
+    black: what black became in each channel of them, `[channels]`.
+    white: alike.
   """
   num_classes = model.logits.shape[-1]
   if task == 'regression':
@@ -40,7 +45,10 @@ def add_outputs(model, images, task):
   # The images of a batch don't depend on each other, so the sum has the derivatives of each.
   score = tf.reduce_sum(model.logits * tf.one_hot(chosen, num_classes))
   (gradient,) = tf.gradients(score, [images])
-  outputs = {'gradient': tf.reduce_max(tf.abs(gradient), axis=-1), 'picture': images}
+  outputs = {
+    'gradient': tf.reduce_max(tf.abs(gradient), axis=-1),
+    'picture': visible_range.to_pixels(images, black, white),
+  }
   activations = _last_map(model, score)
   if activations is not None:
     (derivatives,) = tf.gradients(score, [activations])
@@ -65,7 +73,7 @@ def _last_map(model, score):
   return max(maps, key=lambda tensor: order[tensor.op], default=None)
 
 
-def write(prediction, title, directory, number, probe):
+def write(prediction, title, directory, number):
   """Draws the picture of a Prediction that has the outputs; returns its path.
 
   Args:
@@ -73,13 +81,11 @@ def write(prediction, title, directory, number, probe):
     title: what the model says of it.
     directory: where the file goes, named by the number and the name of the image.
     number: an int.
-    probe: as for preprocessed_pictures.show.
   """
-  picture = preprocessed_pictures.show(prediction.outputs['picture'], probe)
+  pixels = prediction.outputs['picture']
+  picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
   tiles = [mosaics.Tile(picture, caption='what the net sees')]
-  heats = [('gradient', 'gradient: the pixels whose change would change it most')]
-  heats.append(('grad_cam', 'Grad-CAM: the regions that speak for it'))
-  for name, caption in heats:
+  for name, caption in _CAPTIONS.items():
     if name in prediction.outputs:
       heat = _overlay(picture, prediction.outputs[name])
       tiles.append(mosaics.Tile(heat, caption=caption))

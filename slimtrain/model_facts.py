@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 
+from datasets import records
 from nets import nets_factory
 from slimcompat import errors
 from slimtrain import checkpoints, console, files, models, variants
@@ -28,8 +29,18 @@ class ModelFacts:
   preprocessing: preprocessing_factory.PreprocessingSettings
   use_grayscale: bool  # Whether preprocessing makes images gray.
   moving_average_decay: float | None = None  # None: no averages were kept.
-  # Of the data's images, before preprocessing; None where a decoder of the user's does not say.
-  data_channels: int | None = None
+  decoded_channels: int | None = None  # Of the images before preprocessing. None: not known.
+
+  def decode(self, encoded):
+    """Returns uint8 [height, width, channels] of a JPEG, PNG, BMP or GIF, as evaluation has it.
+
+    Args:
+      encoded: its bytes, a scalar string tensor.
+    """
+    is_gray = self.num_channels == 1 and not self.use_grayscale
+    channels = self.decoded_channels or (1 if is_gray else 3)
+    image = records.EncodedImage((None, None, channels))
+    return image.tensors_to_item({records.IMAGE_KEY: encoded})
 
   def preprocessing_fn(self):
     """Returns preprocessing_fn(image, height, width) for evaluation, of uint8 or float images."""

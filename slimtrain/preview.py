@@ -1,12 +1,12 @@
 """preview.png: what training sees of some images, by each preprocessing."""
 
-import functools
 import os
 
 import numpy as np
+from PIL import Image
 
 from slimcompat import tf
-from slimtrain import mosaics, preprocessed_pictures
+from slimtrain import mosaics, visible_range
 from slimtrain.preprocessing import preprocessing_factory
 
 FILE_NAME = 'preview.png'
@@ -68,8 +68,16 @@ def _see(name, pictures, settings, dataset_dir):
       for is_training in (False, True)
     )
   with tf.Session(graph=graph, config=tf.ConfigProto(device_count={'GPU': 0})) as session:
-    probe = session.run(evaluated, {image: preprocessed_pictures.probe(channels)})
-    show = functools.partial(preprocessed_pictures.show, probe=probe)
+    black, white = visible_range.black_and_white(
+      session.run(evaluated, {image: visible_range.probe(channels)})
+    )
+
+    def show(result):
+      values = (result - black) / (white - black)
+      # Where each image is normalized by numbers of its own, values lie beyond black and white.
+      low, high = min(values.min(), 0), max(values.max(), 1)
+      pixels = np.rint((values - low) / (high - low) * 255).astype(np.uint8)
+      return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
 
     for picture in pictures:
       pixels = np.asarray(picture.convert('L' if channels == 1 else 'RGB'))

@@ -18,13 +18,13 @@ from slimcompat import errors, tf
 from slimtrain import (
   classification,
   evaluation,
+  inference,
   inputs,
   model_facts,
   models,
   trained_models,
   training,
 )
-from slimtrain import prediction as prediction_lib
 from slimtrain import settings as settings_lib
 from tests import scenes, shapes
 
@@ -444,17 +444,10 @@ def test_the_script_takes_words_anywhere_and_exits_with_1(root, tmp_path):
   )
 
 
-@pytest.mark.parametrize('task', ['single_label', 'multi_label', 'regression'])
-def test_probabilities(task):
-  logits = np.array([[-1000.0, 0, 1000], [1, 2, 3]], np.float32)
-  found = prediction_lib.probabilities(task, logits)
-  expected = {'single_label': tf.nn.softmax, 'multi_label': tf.sigmoid}.get(task, tf.identity)
-  with tf.Session() as session:
-    np.testing.assert_allclose(found, session.run(expected(logits)), atol=1e-6)
-
-
 def test_equal_classes_come_in_their_order(root):
   facts = dataclasses.replace(
     model_facts.read(str(root / 'run' / 'model.ckpt-30')), class_names=('a', 'b', 'c')
   )
-  assert [name for name, _ in classification.rank(facts, [1, 2, 2], 3, 0.5)] == ['b', 'c', 'a']
+  values = np.array([1, 2, 2])
+  predicted = inference.Prediction(None, values, values)
+  assert [name for name, _ in classification.rank(facts, predicted, 3, 0.5)] == ['b', 'c', 'a']

@@ -9,16 +9,16 @@ from typing import NamedTuple
 import numpy as np
 import tqdm
 
-from datasets import image_files, records, shards, unlabelled_images
+from datasets import image_files, shards, unlabelled_images
 from slimcompat import tf
-from slimtrain import deployment, inputs, trained_models
+from slimtrain import deployment, inputs, models, trained_models
 from slimtrain import examples as examples_lib
 from slimtrain import settings as settings_lib
 
 
 @dataclasses.dataclass(frozen=True)
-class PredictionSettings(settings_lib.Settings):
-  """Prediction."""
+class InferenceSettings(settings_lib.Settings):
+  """Images: how they are read."""
 
   batch_size: int = settings_lib.setting(32, 'Images in a batch.', lower=1)
   num_preprocessing_threads: int = settings_lib.setting(
@@ -33,29 +33,9 @@ class Prediction(NamedTuple):
 
   image: unlabelled_images.UnlabelledImage
   logits: np.ndarray | None  # [classes]; for regression, the numbers.
+  values: np.ndarray | None  # What they mean, as models.predictions has it.
   reason: str = ''  # Why the image could not be read.
   outputs: Mapping[str, np.ndarray] = types.MappingProxyType({})  # What else was asked for.
-
-  def probabilities(self, task):
-    """Returns the probability of each class, float64 `[classes]`; for regression, the numbers."""
-    return probabilities(task, self.logits)
-
-
-def probabilities(task, logits):
-  """Returns what `logits`, `[..., classes]`, mean for a task of dataset_info.TASKS, as float64.
-
-  The probability of each class, of all together or, for multi_label, of each by itself; for
-  regression, the numbers as they are.
-  """
-  logits = np.asarray(logits, np.float64)
-  if task == 'regression':
-    return logits
-  if task == 'multi_label':
-    # Both forms are needed for neither to overflow.
-    small = np.exp(-np.abs(logits))
-    return np.where(logits >= 0, 1, small) / (1 + small)
-  powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-  return powers / powers.sum(axis=-1, keepdims=True)
 
 
 def predict(images, trained, settings, add_outputs=None, shows_progress=False):
@@ -67,7 +47,7 @@ def predict(images, trained, settings, add_outputs=None, shows_progress=False):
   Args:
     images: a list of UnlabelledImages.
     trained: the trained_models.TrainedModel.
-    settings: PredictionSettings, those of the images as they were converted.
+    settings: InferenceSettings, those of the images as they were converted.
     add_outputs: a function of the models.Model and its batch of preprocessed images, which returns
       more tensors `[batch, ...]` by name.
     shows_progress: whether a terminal shows a bar.
@@ -83,6 +63,7 @@ def predict(images, trained, settings, add_outputs=None, shows_progress=False):
       iterator = tf.data.make_initializable_iterator(batches)
       numbers, pixels = iterator.get_next()
     model = trained_models.build(trained, pixels)
+    values = models.predictions(trained.facts.task, model.logits)
     outputs = add_outputs(model, pixels) if add_outputs else {}
     restore = trained_models.make_restore_fn(trained)
     session = stack.enter_context(tf.Session(config=deployment.session_config(settings.session)))
@@ -99,19 +80,20 @@ def predict(images, trained, settings, add_outputs=None, shows_progress=False):
     next_number = 0
     while next_number < len(images):
       try:
-        batch = session.run([numbers, model.logits, outputs])
+        batch = session.run([numbers, model.logits, values, outputs])
       except tf.errors.OutOfRangeError:
-        batch = [], [], {}
-      found = dict(zip(batch[0], range(len(batch[0])), strict=True))
+        batch = [], [], [], {}
+      found = {number: row for row, number in enumerate(batch[0])}
       end = int(batch[0][-1]) + 1 if found else len(images)
       # Those that are not in it could not be read.
       for number in range(next_number, end):
         row = found.get(number)
         if row is None:
-          yield Prediction(images[number], None, loader.reason(number))
+          yield Prediction(images[number], None, None, loader.reason(number))
         else:
-          more = {name: values[row] for name, values in batch[2].items()}
-          yield Prediction(images[number], batch[1][row], outputs=more)
+          _, logits, means, more = batch
+          more = {name: output[row] for name, output in more.items()}
+          yield Prediction(images[number], logits[row], means[row], outputs=more)
       bar.update(end - next_number)
       next_number = end
 
@@ -123,19 +105,15 @@ def make_batches(num_images, load, facts, settings):
     num_images: an int.
     load: a function of the number of an image that returns its bytes.
     facts: the ModelFacts.
-    settings: PredictionSettings.
+    settings: InferenceSettings.
   """
   preprocess = facts.preprocessing_fn()
-  channels = facts.data_channels
-  if channels is None:
-    channels = 1 if facts.num_channels == 1 and not facts.use_grayscale else 3
-  decoder = records.EncodedImage((None, None, channels))
 
   @tf.autograph.experimental.do_not_convert
   def decode(number):
     encoded = tf.numpy_function(load, [number], tf.string)
     encoded.set_shape([])
-    return number, decoder.tensors_to_item({records.IMAGE_KEY: encoded})
+    return number, facts.decode(encoded)
 
   @tf.autograph.experimental.do_not_convert
   def prepare(number, image):
