@@ -129,7 +129,11 @@ def evaluate(settings):
   for tag in values:
     console.say(f'{tag}[{result[tag]}]')
   console.say(f'examples[{num_examples}]')
-  with contextlib.closing(tf.summary.FileWriter(settings.eval_dir)) as writer:
+  # TensorFlow names the file by the second, and overwrites the one before.
+  suffix = f'.{result["global_step"]}'
+  with contextlib.closing(
+    tf.summary.FileWriter(settings.eval_dir, filename_suffix=suffix)
+  ) as writer:
     writer.add_summary(summaries.scalars(values), result['global_step'])
   files.write_json(os.path.join(settings.eval_dir, 'eval.json'), result)
   return result

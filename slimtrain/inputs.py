@@ -448,7 +448,6 @@ class Input:
       self._num_batches = _make_counter('num_batches_read', tf.int64)
       self._wait_secs = _make_counter('input_wait_secs', tf.float64)
       self._num_batches_now = self._num_batches.read_value()
-      self.wait_secs = self._wait_secs.read_value()  # So far, of all steps.
 
   def next_batch(self):
     """Adds to the graph the taking of a Batch; each call takes another one, in this order."""
@@ -465,6 +464,10 @@ class Input:
         batch = tf.nest.map_structure(tf.identity, batch)
     self._previous = tf.nest.flatten(batch)
     return batch
+
+  def read_wait_secs(self):
+    """Adds to the graph the reading of the seconds that batches were waited for, and returns it."""
+    return self._wait_secs.read_value()
 
   def first_step(self, session):
     """Returns a context in which `session` runs its first step. Raises InputError there."""

@@ -52,6 +52,8 @@ class Loop:
     settings = self._settings
     last_step = settings.max_number_of_steps or float('inf')
     step_before = self._num_steps
+    if self._validation and self._run_quietly is None and self._validate_missed(session):
+      return self._loss, True
     try:
       self._run(session, train_step_kwargs.get('summary_writer'), last_step)
     except finiteness.NotFiniteError as error:
@@ -71,15 +73,21 @@ class Loop:
       self._interrupted.saved()
     elif is_evaluated and saved:
       start_secs = time.monotonic()
-      is_last |= self._validate(saved)
+      is_last |= self._validate(saved, session)
       # Not the time of a step.
       self._line_secs += time.monotonic() - start_secs
     return self._loss, is_last or has_come
 
-  def _validate(self, checkpoint):
+  def _validate_missed(self, session):
+    """Makes up, before the first step, for an evaluation; returns whether it ends the run."""
+    is_missed = self._validation.start(session, self._num_steps)
+    newest = is_missed and checkpoints.newest(self._settings.train_dir)
+    return bool(newest) and self._validate(newest, session)
+
+  def _validate(self, checkpoint, session):
     """Returns whether the evaluation of a checkpoint ends the run; a full disk does not."""
     try:
-      return self._validation.run(checkpoint)
+      return self._validation.run(checkpoint, session)
     except (OSError, RuntimeError, tf.errors.OpError) as error:
       if not saving.is_full(error):
         raise
@@ -120,6 +128,8 @@ class Loop:
     self._saver.restore(session, newest)
     self._num_steps = checkpoints.saved_step(newest)
     self._log.rewind(self._num_steps)
+    if self._validation:
+      self._validation.start(session, self._num_steps)
     self._line_step, self._line_secs = self._num_steps, time.monotonic()
 
   def _is_line_due(self, last_step):
@@ -134,7 +144,7 @@ class Loop:
       'loss': step.loss,
       'step': step.global_step,
       'scalars': step.scalars,
-      'wait_secs': step.source.wait_secs,
+      'wait_secs': step.wait_secs,
     }
     has_summary = writer and time.monotonic() >= self._next_summary_secs
     if has_summary:

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 
+from datasets import records
 from nets import nets_factory
 from slimcompat import errors
 from slimtrain import checkpoints, console, files, models, variants
@@ -28,6 +29,18 @@ class ModelFacts:
   preprocessing: preprocessing_factory.PreprocessingSettings
   use_grayscale: bool  # Whether preprocessing makes images gray.
   moving_average_decay: float | None = None  # None: no averages were kept.
+  decoded_channels: int | None = None  # Of the images before preprocessing. None: not known.
+
+  def decode(self, encoded):
+    """Returns uint8 [height, width, channels] of a JPEG, PNG, BMP or GIF, as evaluation has it.
+
+    Args:
+      encoded: its bytes, a scalar string tensor.
+    """
+    is_gray = self.num_channels == 1 and not self.use_grayscale
+    channels = self.decoded_channels or (1 if is_gray else 3)
+    image = records.EncodedImage((None, None, channels))
+    return image.tensors_to_item({records.IMAGE_KEY: encoded})
 
   def preprocessing_fn(self):
     """Returns preprocessing_fn(image, height, width) for evaluation, of uint8 or float images."""
@@ -68,6 +81,7 @@ def of_run(settings, data, num_channels):
     dataclasses.replace(settings.data.preprocessing, **numbers),
     settings.data.use_grayscale,
     settings.moving_average_decay,
+    getattr(data.dataset.decoder, 'num_channels', None),
   )
 
 

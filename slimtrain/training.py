@@ -142,6 +142,11 @@ class TrainingSettings(settings_lib.Settings):
             f'--mixed_precision=float16 and --{name} exclude each other: the scale of the loss'
             ' belongs to one optimizer. Leave one of them out.'
           )
+    if self.learning_rate.learning_rate_decay_type == 'plateau' and not self.validation.eval_split:
+      raise errors.InputError(
+        '--learning_rate_decay_type=plateau needs --eval_split, such as validation: the rate falls'
+        ' when evaluations there gain no more.'
+      )
     for name, value in (
       ('steps_per_run', self.steps_per_run),
       ('accumulate_steps', self.gradients.accumulate_steps),
@@ -167,6 +172,7 @@ class TrainStep(NamedTuple):
   scalars: dict  # {tag: scalar tensor} of the last step, for its summary: with learning_rate.
   summary_op: tf.Tensor
   source: inputs.Input
+  wait_secs: tf.Tensor  # Seconds that all steps so far have waited for their input.
   batch_size: int  # Examples in a step.
 
 
@@ -224,7 +230,7 @@ def _train(settings):
         return None
       if fresh := resume_plan.missing:
         console.say(
-          f'What the optimizer keeps of newly trained variables starts fresh: {len(fresh)}'
+          f'What newly trained variables or a new schedule need starts fresh: {len(fresh)}'
           f' variables, first {fresh[0].op.name}.'
         )
     elif start := checkpoints.plan_start(settings.fine_tuning, data.num_classes):
@@ -307,7 +313,7 @@ def build_train_step(settings, data, batches):
   with tf.device('/device:CPU:0'):
     with tf.control_dependencies(list(scalars.values())):
       run_op = tf.no_op('run_steps')
-      next_step = global_step.read_value()
+      next_step, wait_secs = global_step.read_value(), source.read_wait_secs()
     for tag, value in scalars.items():
       tf.summary.scalar(tag, value)
     if settings.summarize_weights:
@@ -319,6 +325,7 @@ def build_train_step(settings, data, batches):
     scalars,
     tf.summary.merge_all(),
     source,
+    wait_secs,
     settings.images_per_step,
   )
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from nets import nets_factory
@@ -47,8 +48,26 @@ def test_written_and_read(tmp_path, facts):
     preprocessing=inputs.DataSettings().preprocessing,
     use_grayscale=False,
     moving_average_decay=0.9,
+    decoded_channels=1,
   )
   assert model_facts.read(str(tmp_path / 'elsewhere' / 'model.ckpt-7')) is None
+
+
+@pytest.mark.parametrize(
+  ('changes', 'num_channels'),
+  [
+    ({}, 1),
+    ({'decoded_channels': 3}, 3),
+    ({'decoded_channels': None}, 1),
+    ({'decoded_channels': None, 'use_grayscale': True}, 3),
+    ({'decoded_channels': None, 'num_channels': 3}, 3),
+  ],
+)
+def test_images_are_decoded_as_in_evaluation(facts, changes, num_channels):
+  pixels = np.arange(30, dtype=np.uint8).reshape(5, 6, 1)
+  with tf.Session() as session:
+    image = dataclasses.replace(facts, **changes).decode(tf.image.encode_png(pixels))
+    np.testing.assert_array_equal(session.run(image), np.repeat(pixels, num_channels, axis=-1))
 
 
 def test_labels_offset_moves_the_names():

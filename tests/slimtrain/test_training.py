@@ -247,8 +247,9 @@ def test_a_run_keeps_its_flags(tmp_path):
       'the scale of the loss belongs to one optimizer',
     ),
     ({'steps_per_run': 2, 'summarize_activations': True}, 'exclude each other'),
+    ({'learning_rate_decay_type': 'plateau'}, 'plateau needs --eval_split'),
   ],
-  ids=['epochs', 'seed', 'multipliers', 'activations'],
+  ids=['epochs', 'seed', 'multipliers', 'activations', 'plateau'],
 )
 def test_contradicting_settings(tmp_path, changes, sentence):
   with pytest.raises(errors.InputError, match=sentence):
@@ -313,6 +314,7 @@ def test_every_schedule_trains(tmp_path, schedule):
     learning_rate_decay_type=schedule,
     warmup_epochs=0.1,
     max_number_of_steps=2,
+    eval_split='test' if schedule == 'plateau' else None,
   )
   assert np.isfinite(loss)
 

@@ -92,7 +92,8 @@ def test_the_best_is_kept(tmp_path, monkeypatch):
   }
   assert model_facts.read(str(best / 'model.ckpt-6')).model_name == 'lenet'
   state = json.loads((tmp_path / validation.STATE_FILE).read_text())
-  assert state == {'metric': 'Accuracy', 'value': 0.8, 'global_step': 6, 'num_without_gain': 2}
+  history = [[3, 0.5], [6, 0.8], [9, None], [12, 0.7]]
+  assert state == {'metric': 'Accuracy', 'value': 0.8, 'global_step': 6, 'history': history}
   # After a restart the score to beat is the same.
   train(tmp_path, **{**flags, 'max_number_of_steps': 14})
   assert checkpoints.saved_step(checkpoints.newest(str(best))) == 14
@@ -118,6 +119,50 @@ def test_patience(tmp_path, monkeypatch):
   )
   assert checkpoints.saved_step(checkpoints.newest(str(tmp_path))) == 8
   assert checkpoints.saved_step(checkpoints.newest(str(tmp_path / 'best'))) == 4
+
+
+def test_an_evaluation_that_a_kill_cut_off_is_made_up_for(tmp_path, monkeypatch):
+  def evaluate(settings):
+    seen.append(checkpoints.saved_step(settings.checkpoint_path))
+    if killed_at in seen:
+      raise KeyboardInterrupt
+    return {'global_step': seen[-1], 'eval/Accuracy': 1 / seen[-1]}
+
+  monkeypatch.setattr(evaluation, 'evaluate', evaluate)
+  flags = {'eval_split': 'test', 'eval_every_steps': 4, 'keep_best': 'accuracy'}
+  seen, killed_at = [], 8
+  with pytest.raises(KeyboardInterrupt):
+    train(tmp_path, **flags)
+  seen, killed_at = [], None
+  train(tmp_path, **flags)
+  assert seen == [8, 12]
+  state = json.loads((tmp_path / validation.STATE_FILE).read_text())
+  assert state['history'] == [[step, 1 / step] for step in (4, 8, 12)]
+
+
+def test_another_metric_begins_anew(tmp_path, monkeypatch):
+  monkeypatch.setattr(
+    evaluation,
+    'evaluate',
+    lambda settings: {
+      'global_step': checkpoints.saved_step(settings.checkpoint_path),
+      'eval/Accuracy': 0.9,
+      'eval/Recall_5': 0.1,
+    },
+  )
+  flags = {'eval_split': 'test', 'eval_every_steps': 100}
+  train(tmp_path, **flags, keep_best='accuracy', max_number_of_steps=2)
+  train(tmp_path, **flags, keep_best='recall_5', max_number_of_steps=3)
+  state = json.loads((tmp_path / validation.STATE_FILE).read_text())
+  assert state == {'metric': 'Recall_5', 'value': 0.1, 'global_step': 3, 'history': [[3, 0.1]]}
+  assert checkpoints.saved_step(checkpoints.newest(str(tmp_path / 'best'))) == 3
+
+
+@pytest.mark.parametrize('content', ['{', '[1]', '{"history": [1]}', '{"history": [["x", 1]]}'])
+def test_a_damaged_state_is_named(tmp_path, content):
+  (tmp_path / validation.STATE_FILE).write_text(content)
+  with pytest.raises(errors.InputError, match=r'validation\.json is damaged'):
+    train(tmp_path, eval_split='test', keep_best='accuracy')
 
 
 def test_epochs(tmp_path):
