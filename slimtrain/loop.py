@@ -5,7 +5,7 @@ import os
 import time
 
 from slimcompat import errors, tf
-from slimtrain import checkpoints, console, finiteness, inputs, saving, summaries, watchdog
+from slimtrain import checkpoints, console, finiteness, inputs, saving, summaries, tracing, watchdog
 
 
 class Loop:
@@ -25,6 +25,7 @@ class Loop:
       validation: the validation.Validation, if there is any.
     """
     self._log = log
+    self._tracer = tracing.Tracer(settings.traces, settings.train_dir)
     self._validation = validation
     self._settings = settings
     self._saver = saver
@@ -106,8 +107,11 @@ class Loop:
         self._run_quietly = session.make_callable(self._step.global_step)
         self._line_secs = time.monotonic()
       has_line = is_first or self._is_line_due(last_step)
-      if has_line or time.monotonic() >= self._next_summary_secs:
-        self._run_and_report(session, writer, has_line)
+      is_traced = self._tracer.is_due(
+        self._num_steps, self._num_steps + self._settings.steps_per_run
+      )
+      if has_line or is_traced or time.monotonic() >= self._next_summary_secs:
+        self._run_and_report(session, writer, has_line, is_traced)
       else:
         self._num_steps = int(self._run_quietly())
 
@@ -138,7 +142,7 @@ class Loop:
     is_due = _crosses(self._num_steps, reached, self._settings.log_every_n_steps)
     return is_due or reached >= last_step
 
-  def _run_and_report(self, session, writer, has_line):
+  def _run_and_report(self, session, writer, has_line, is_traced):
     step = self._step
     fetches = {
       'loss': step.loss,
@@ -149,7 +153,9 @@ class Loop:
     has_summary = writer and time.monotonic() >= self._next_summary_secs
     if has_summary:
       fetches['summary'] = step.summary_op
-    results = session.run(fetches)
+    if has_line:
+      fetches['dumped'] = step.dumped
+    results = self._tracer.run(session, fetches, writer) if is_traced else session.run(fetches)
     now_secs = time.monotonic()
     self._loss = results['loss']
     self._num_steps = int(results['step'])
@@ -180,6 +186,8 @@ class Loop:
       left_secs = (self._settings.max_number_of_steps - self._num_steps) * secs_per_step
       line += f', {datetime.timedelta(seconds=round(left_secs))} left'
     console.say(line)
+    for name, value in results['dumped'].items():
+      console.say(tracing.describe(name, value))
     values = {
       'loss': parts.pop('total_loss'),
       'learning_rate': learning_rate,

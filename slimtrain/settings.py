@@ -98,7 +98,7 @@ def _described_choices(limits):
   choices = _choices(limits)
   for name in choices:
     reads = getattr(choices[name], 'reads', ()) if isinstance(choices, tables.Table) else ()
-    yield f'{name} ({", ".join("--" + flag for flag in reads)})' if reads else name
+    yield f'{name} ({", ".join("--" + flag for flag in reads)})' if reads else str(name)
 
 
 def _is_setting(field):

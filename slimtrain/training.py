@@ -27,6 +27,7 @@ from slimtrain import (
   run_log,
   saving,
   summaries,
+  tracing,
   unfreezing,
   variable_scopes,
 )
@@ -65,6 +66,9 @@ class TrainingSettings(settings_lib.Settings):
   )
   summarize_weights: bool = settings_lib.setting(
     False, 'Whether the summaries hold histograms of the weights.'
+  )
+  summarize_images: bool = settings_lib.setting(
+    False, 'Whether the summaries hold images of the batch, as training sees them.'
   )
   step_timeout_secs: float | None = settings_lib.setting(
     None,
@@ -118,6 +122,7 @@ class TrainingSettings(settings_lib.Settings):
     validation_lib.ValidationSettings
   )
   fine_tuning: checkpoints.FineTuningSettings = settings_lib.group(checkpoints.FineTuningSettings)
+  traces: tracing.TracingSettings = settings_lib.group(tracing.TracingSettings)
   devices: deployment.DeploymentSettings = settings_lib.group(deployment.DeploymentSettings)
   session: deployment.SessionSettings = settings_lib.group(deployment.SessionSettings)
 
@@ -151,11 +156,12 @@ class TrainingSettings(settings_lib.Settings):
       ('steps_per_run', self.steps_per_run),
       ('accumulate_steps', self.gradients.accumulate_steps),
     ):
-      if value > 1 and self.summarize_activations:
-        raise errors.InputError(
-          f'--{name}={value} and --summarize_activations exclude each other: activations cannot'
-          ' leave a loop of the graph. Leave one of them out.'
-        )
+      for what in ('activations', 'images'):
+        if value > 1 and getattr(self, f'summarize_{what}'):
+          raise errors.InputError(
+            f'--{name}={value} and --summarize_{what} exclude each other: {what} cannot leave a'
+            ' loop of the graph. Leave one of them out.'
+          )
 
   @property
   def images_per_step(self):
@@ -172,6 +178,7 @@ class TrainStep(NamedTuple):
   scalars: dict  # {tag: scalar tensor} of the last step, for its summary: with learning_rate.
   summary_op: tf.Tensor
   source: inputs.Input
+  dumped: dict  # {name: tensor} of --debug_dump.
   wait_secs: tf.Tensor  # Seconds that all steps so far have waited for their input.
   batch_size: int  # Examples in a step.
 
@@ -314,6 +321,7 @@ def build_train_step(settings, data, batches):
     with tf.control_dependencies(list(scalars.values())):
       run_op = tf.no_op('run_steps')
       next_step, wait_secs = global_step.read_value(), source.read_wait_secs()
+      dumped = tracing.find_tensors(settings_lib.split_names(settings.traces.debug_dump))
     for tag, value in scalars.items():
       tf.summary.scalar(tag, value)
     if settings.summarize_weights:
@@ -325,6 +333,7 @@ def build_train_step(settings, data, batches):
     scalars,
     tf.summary.merge_all(),
     source,
+    dumped,
     wait_secs,
     settings.images_per_step,
   )
@@ -421,6 +430,8 @@ def _build_batch(settings, data, source, global_step, learning_rate, optimizer, 
   def build_model():
     batch = source.next_batch()
     records.append(batch.records)
+    if settings.summarize_images and len(records) == 1:
+      summaries.add_images(batch.images, settings.data, settings.model.model_name)
     first_op = len(tf.get_default_graph().get_operations())
     with checkpoints.frozen_batch_norm(settings.fine_tuning):
       model = models.build_trained_model(settings.model, batch, data, class_weights)

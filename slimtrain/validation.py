@@ -86,6 +86,7 @@ class Validation:
     }
     of_data['dataset_split_name'] = settings.validation.eval_split
     self._evaluation = evaluation.EvaluationSettings(
+      report=False,  # Training shall not wait for it.
       eval_image_size=settings.train_image_size,
       model=models.ModelSettings(settings.model.model_name),
       data=inputs.DataSettings(**of_data),
@@ -101,9 +102,7 @@ class Validation:
     self._state = _read_state(self._train_dir)
     if self._metric and self._state.get('metric') != self._metric.name:
       self._state = {'metric': self._metric.name}
-    self._history = self._state.setdefault(
-      'history', []
-    )  # Pairs of a step and the value, in order.
+    self._history = self._state.setdefault('history', [])
 
   def start(self, session, step):
     """Makes the session of a run that has reached a step as it was there.
