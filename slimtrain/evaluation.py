@@ -129,7 +129,7 @@ def evaluate(settings, others=()):
   ) as writer:
     writer.add_summary(summaries.scalars(one.values), result['global_step'])
   if settings.report:
-    result = reports.write(settings, result, one.predictions)
+    result = reports.write(settings, result, one.predictions, one.data)
   files.write_json(os.path.join(settings.eval_dir, 'eval.json'), result)
   return result
 

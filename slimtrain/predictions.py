@@ -36,6 +36,7 @@ of the CSV file. Where crops or models are averaged, these are the logits of the
 
 import csv
 import dataclasses
+import functools
 import io
 import os
 
@@ -68,8 +69,9 @@ class Predictions:
   def __len__(self):
     return len(self.logits)
 
+  @functools.cached_property
   def log_sums(self):
-    """Returns the logarithms of the sums of the exponentials of the logits, float64 `[examples]`.
+    """The logarithms of the sums of the exponentials of the logits, float64 `[examples]`.
 
     A logit less its example's is the logarithm of the probability of its class.
     """
@@ -87,7 +89,7 @@ class Predictions:
     logits = self.logits[:, number].astype(np.float64)
     if self.task == 'multi_label':
       return np.exp(-np.logaddexp(0, -logits))
-    return np.exp((logits.T - self.log_sums()).T)
+    return np.exp((logits.T - self.log_sums).T)
 
   def own_logits(self):
     """Returns the logits of the examples' classes, of one label per image, `[examples]`."""
@@ -223,7 +225,7 @@ def _sources(predictions):
 def _single_label_columns(predictions, threshold):
   del threshold
   labels, guesses = predictions.labels, predictions.logits.argmax(axis=1)
-  own, log_sums = predictions.own_logits(), predictions.log_sums()
+  own, log_sums = predictions.own_logits(), predictions.log_sums
   offset, names = predictions.labels_offset, predictions.class_names
   return {
     'label': labels + offset,
@@ -282,6 +284,6 @@ def _probability_columns(predictions):
 def log_losses(predictions):
   """Returns the cross entropy of each example, `[examples]`; of several labels, their mean."""
   if predictions.task == 'single_label':
-    return predictions.log_sums() - predictions.own_logits()
+    return predictions.log_sums - predictions.own_logits()
   signs = np.where(predictions.labels > 0, 1.0, -1.0)
   return np.mean(np.logaddexp(0, -signs * predictions.logits.astype(np.float64)), axis=1)

@@ -51,10 +51,11 @@ def write_run(settings, data, first_step):
     'trained_parameters': int(sum(np.prod(shape, dtype=np.int64) for shape in shapes)),
     'seed': settings.seed,
   }
-  files.write_json(path, [*_read_runs(path), entry])
+  files.write_json(path, [*read_runs(path), entry])
 
 
-def _read_runs(path):
+def read_runs(path):
+  """Returns the entries of a run.json, the last run's last; none of a file that says nothing."""
   try:
     with open(path, encoding='utf-8') as file:
       return list(json.load(file))
