@@ -47,6 +47,8 @@ from slimcompat import errors
 
 CSV_FILE = 'predictions.csv'
 LOGITS_FILE = 'logits.npy'
+# Columns that do not depend on the model.
+OF_EXAMPLE = ('file', 'record_file', 'record', 'slice', 'label', 'label_name', 'labels')
 _NUM_AT_ONCE = 1024  # Examples whose numbers are computed at once.
 _MAX_PROBABILITIES = 100  # Classes up to which the CSV file has the probability of each.
 
@@ -195,15 +197,20 @@ def write(directory, predictions, threshold):
     predictions: Predictions.
     threshold: the probability from which on a label of several counts as predicted.
   """
-  columns = {**_sources(predictions), **_COLUMNS[predictions.task](predictions, threshold)}
+  listed = columns(predictions, threshold)
   with user_files.open_atomically(os.path.join(directory, CSV_FILE)) as file:
     text = io.TextIOWrapper(file, encoding='utf-8', newline='')
     writer = csv.writer(text, lineterminator='\n')
-    writer.writerow(columns)
-    writer.writerows(zip(*columns.values(), strict=True))
+    writer.writerow(listed)
+    writer.writerows(zip(*listed.values(), strict=True))
     text.detach()
   with user_files.open_atomically(os.path.join(directory, LOGITS_FILE)) as file:
     np.save(file, predictions.logits, allow_pickle=False)
+
+
+def columns(predictions, threshold):
+  """Returns the columns of the CSV file, {name: values}. The arguments are those of `write`."""
+  return {**_sources(predictions), **_COLUMNS[predictions.task](predictions, threshold)}
 
 
 def digits(values):
@@ -212,14 +219,14 @@ def digits(values):
 
 
 def _sources(predictions):
-  columns = {
+  sources = {
     'file': predictions.file_names(),
     'record_file': [predictions.record_files[file] for file in predictions.records[:, 0]],
     'record': predictions.records[:, 1],
   }
   if predictions.slice_key:
-    columns['slice'] = predictions.slices()
-  return columns
+    sources['slice'] = predictions.slices()
+  return sources
 
 
 def _single_label_columns(predictions, threshold):
@@ -254,11 +261,11 @@ def _multi_label_columns(predictions, threshold):
 
 def _regression_columns(predictions, threshold):
   del threshold
-  columns = {}
+  numbers = {}
   for kind, values in (('target', predictions.labels), ('prediction', predictions.logits)):
     for index, name in enumerate(predictions.class_names):
-      columns[f'{kind}/{name}'] = digits(values[:, index])
-  return columns
+      numbers[f'{kind}/{name}'] = digits(values[:, index])
+  return numbers
 
 
 _COLUMNS = {

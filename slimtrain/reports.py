@@ -39,7 +39,7 @@ _NO_PLOTS = (
 )
 
 
-def write(settings, result, predicted, data):
+def write(settings, result, predicted, data, checkpoint):
   """Writes the report into `settings.eval_dir`; returns `result` with what goes into eval.json.
 
   Args:
@@ -47,6 +47,7 @@ def write(settings, result, predicted, data):
     result: a dict, as evaluation.evaluate makes it.
     predicted: the Predictions.
     data: the inputs.Data.
+    checkpoint: that beside which the run is told of.
   """
   assessment = assessment_lib.assess(predicted, settings.scoring)
   directory = settings.eval_dir
@@ -66,7 +67,7 @@ def write(settings, result, predicted, data):
     ]
   can_plot = report_plots.is_possible()
   heading, pictures = _worst(settings, predicted, assessment, data)
-  train_dir = _train_dir(result['checkpoint'])
+  train_dir = _train_dir(checkpoint)
   records = run_log.read(os.path.join(train_dir, run_log.JSONL_FILE))
   content = report_page.Content(
     f'{settings.model.model_name} on {settings.data.dataset_name},'
@@ -79,7 +80,7 @@ def write(settings, result, predicted, data):
     _plots(predicted, assessment, records) if can_plot else {},
     pictures,
     heading,
-    _facts(settings, result, train_dir),
+    _facts(settings, result, checkpoint, train_dir),
     '' if can_plot else _NO_PLOTS,
   )
   path = os.path.join(directory, REPORT_FILE)
@@ -188,14 +189,14 @@ def _describe(settings, one):
 
 def _train_dir(checkpoint):
   """Returns the directory with what a run left, for a checkpoint in it or in a folder of it."""
-  folder = os.path.dirname(checkpoint.split(',')[0])
+  folder = os.path.dirname(checkpoint)
   parent = os.path.dirname(folder)
   is_in_parent = os.path.exists(os.path.join(parent, run_log.JSONL_FILE))
   has_none = not os.path.exists(os.path.join(folder, run_log.JSONL_FILE))
   return parent if has_none and is_in_parent else folder
 
 
-def _facts(settings, result, train_dir):
+def _facts(settings, result, checkpoint, train_dir):
   """Returns what is known of the run and of this evaluation, {name: text}."""
   facts = {
     'checkpoint': result['checkpoint'],
@@ -207,7 +208,7 @@ def _facts(settings, result, train_dir):
     facts['bad records left out'] = f'{result["skipped"]:,}'
   if settings.eval_crops > 1:
     facts['crops of each image'] = settings.eval_crops
-  model = model_facts.read(result['checkpoint'].split(',')[0])
+  model = model_facts.read(checkpoint)
   if model:
     facts['net'] = f'{model.model_name}, {model.num_classes:,} outputs'
     facts['image size'] = f'{settings.eval_image_size or model.image_size} pixels a side'

@@ -1,5 +1,6 @@
 """What a train_dir says of each time it ran: run.json."""
 
+import contextlib
 import datetime
 import hashlib
 import json
@@ -32,6 +33,7 @@ def write_run(settings, data, first_step):
   entry = {
     'started': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
     'first_step': first_step,
+    'last_step': settings.max_number_of_steps,
     'command': sys.argv,
     'versions': {'python': platform.python_version(), **_versions()},
     'machine': {
@@ -52,6 +54,17 @@ def write_run(settings, data, first_step):
     'seed': settings.seed,
   }
   files.write_json(path, [*read_runs(path), entry])
+
+
+def write_end(train_dir, last_step):
+  """Says in run.json that the run has ended by itself, and after which step."""
+  path = os.path.join(train_dir, RUN_FILE)
+  runs = read_runs(path)
+  if runs:
+    finished = datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds')
+    runs[-1] = {**runs[-1], 'last_step': last_step, 'finished': finished}
+    with contextlib.suppress(OSError):  # A full disk is no reason for the run to fail at its end.
+      files.write_json(path, runs)
 
 
 def read_runs(path):
