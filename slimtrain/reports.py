@@ -90,10 +90,10 @@ def write(settings, result, predicted, data, checkpoint):
 
 
 def _rounded(value):
-  """Returns a value as JSON has it: of a float 7 digits, and null for one that is not finite."""
+  """Returns a value as JSON has it: of a float 10 digits, and null for one that is not finite."""
   if not isinstance(value, float):
     return value
-  return float(f'{value:.7g}') if math.isfinite(value) else None
+  return float(f'{value:.10g}') if math.isfinite(value) else None
 
 
 def _class_rows(predicted, assessment):
