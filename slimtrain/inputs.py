@@ -343,7 +343,7 @@ def make_training_batches(data, settings, model_name, image_size, seed=None, num
     if settings.augmentation.mixes:
       numbered = batches.enumerate(num_seen // settings.batch_size)
       batches = numbered.map(mix, num_parallel_calls=examples_lib.num_threads(settings))
-  return _made_ahead(batches, settings, is_ordered=settings.deterministic_input)
+  return made_ahead(batches, settings, is_ordered=settings.deterministic_input)
 
 
 def make_evaluation_batches(
@@ -378,7 +378,7 @@ def make_evaluation_batches(
   kept = _keep(data, settings, texts)
   examples = examples_lib.read(examples_lib.list_files(data), data, settings.num_readers, kept)
   examples = examples.map(make_example, num_parallel_calls=examples_lib.num_threads(settings))
-  return _made_ahead(examples.batch(settings.batch_size), settings, is_ordered=True)
+  return made_ahead(examples.batch(settings.batch_size), settings, is_ordered=True)
 
 
 def _keep(data, settings, texts=None):
@@ -397,8 +397,14 @@ def _check_reproducible(preprocessing_name):
       )
 
 
-def _made_ahead(batches, settings, is_ordered):
-  """Returns `batches` made ahead of the step in threads that do nothing else."""
+def made_ahead(batches, settings, is_ordered):
+  """Returns `batches` made ahead of the step in threads that do nothing else.
+
+  Args:
+    batches: a tf.data.Dataset.
+    settings: DataSettings, or others with `num_preprocessing_threads`.
+    is_ordered: whether their order is kept.
+  """
   options = tf.data.Options()
   options.deterministic = is_ordered
   options.experimental_optimization.map_and_batch_fusion = True

@@ -87,7 +87,20 @@ def of_run(settings, data, num_channels):
 
 def write(directory, facts):
   """Writes `facts` to model.json in `directory`."""
-  files.write_json(os.path.join(directory, FILE_NAME), dataclasses.asdict(facts))
+  files.write_text(os.path.join(directory, FILE_NAME), to_json(facts))
+
+
+def to_json(facts):
+  """Returns the text of a model.json."""
+  return json.dumps(dataclasses.asdict(facts), indent=2) + '\n'
+
+
+def from_json(text):
+  """Returns the ModelFacts of such a text. Raises ValueError, TypeError or KeyError for others."""
+  content = json.loads(text)
+  content['class_names'] = tuple(content['class_names'])
+  preprocessing = preprocessing_factory.PreprocessingSettings(**content['preprocessing'])
+  return ModelFacts(**{**content, 'preprocessing': preprocessing})
 
 
 def read(checkpoint):
@@ -99,10 +112,7 @@ def read(checkpoint):
   path = os.path.join(os.path.dirname(checkpoint), FILE_NAME)
   try:
     with open(path, encoding='utf-8') as file:
-      content = json.load(file)
-    content['class_names'] = tuple(content['class_names'])
-    preprocessing = preprocessing_factory.PreprocessingSettings(**content['preprocessing'])
-    return ModelFacts(**{**content, 'preprocessing': preprocessing})
+      return from_json(file.read())
   except FileNotFoundError:
     return None
   except (OSError, ValueError, TypeError, KeyError) as error:

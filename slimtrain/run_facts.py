@@ -47,6 +47,7 @@ def write_run(settings, data, first_step):
       'name': settings.data.dataset_name,
       'split': settings.data.dataset_split_name,
       'examples': data.num_examples,
+      'class_counts': data.class_counts,
       'skipped': data.num_skipped,
       'hash': _hash_of_data(data),
     },

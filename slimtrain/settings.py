@@ -1,8 +1,9 @@
 """Frozen dataclasses of settings, and the absl flags made from them.
 
 A settings class stands beside the code that reads it. Each field made by `setting` becomes the
-flag of the same name; a field made by `group` holds another settings object, whose flags stand
-under a heading of their own in `--help`. Library code takes settings objects, so that a test or
+flag of the same name, one that may be repeated where the field is a tuple of strings; a field made
+by `group` holds another settings object, whose flags stand under a heading of their own in
+`--help`. Library code takes settings objects, so that a test or
 a notebook needs no flags.
 """
 
@@ -134,12 +135,15 @@ _FLAG_MAKERS = {
   str: lambda *args, **kwargs: flags.DEFINE(
     flags.ArgumentParser(), *args, serializer=flags.ArgumentSerializer(), **kwargs
   ),
+  tuple: lambda *args, **kwargs: flags.DEFINE_multi_string(*args, **kwargs),
 }
 
 
 def _value_type(settings_class, name):
   """Returns the type of a field's value other than None."""
   annotation = typing.get_type_hints(settings_class)[name]
+  if typing.get_origin(annotation) is tuple:
+    return tuple
   if isinstance(annotation, types.UnionType):
     return next(part for part in typing.get_args(annotation) if part is not types.NoneType)
   return annotation
@@ -195,7 +199,8 @@ def from_flags(settings_class, flag_values=FLAGS):
   values = {}
   for field in dataclasses.fields(settings_class):
     if _is_setting(field):
-      values[field.name] = flag_values[field.name].value
+      value = flag_values[field.name].value
+      values[field.name] = tuple(value) if isinstance(value, list) else value
     else:
       values[field.name] = from_flags(type(field.default_factory()), flag_values)
   settings = settings_class(**values)
@@ -213,7 +218,8 @@ def to_flagfile(settings):
     values = ((field.name, getattr(part, field.name)) for field in dataclasses.fields(part))
     for name, value in values:
       if value is not None and not dataclasses.is_dataclass(value):
-        lines.append(f'--{name}={value}')
+        parts = value if isinstance(value, tuple) else (value,)
+        lines += [f'--{name}={part}' for part in parts]
   return '\n'.join(lines) + '\n'
 
 
@@ -241,7 +247,7 @@ def import_plugin(path):
     ) from error
 
 
-def run(defaults, action, complete=None):
+def run(defaults, action, complete=None, operands=None):
   """Runs a script: defines the flags of `defaults`, parses the command line, calls `action`.
 
   Args:
@@ -249,6 +255,8 @@ def run(defaults, action, complete=None):
     action: a function of the settings object that the flags gave.
     complete: a function of that object and the set of the names of the flags that were given,
       which returns the settings to act on: others may follow from what a checkpoint is.
+    operands: the name of the setting, a tuple of strings, that takes the words of the command line
+      that are no flags; None refuses such words.
 
   Exits with 0, or with 1 after one sentence on the standard error when the input is at fault;
   an error may have an `exit_code` of its own.
@@ -265,7 +273,9 @@ def run(defaults, action, complete=None):
 
   def main(argv):
     try:
-      if len(argv) > 1:
+      if operands:
+        FLAGS[operands].value = [*FLAGS[operands].value, *argv[1:]]
+      elif len(argv) > 1:
         raise errors.InputError(f'{argv[1]!r} is not a flag; flags look like --name=value.')
       for path in split_names(FLAGS.plugin):
         import_plugin(path)
@@ -293,6 +303,8 @@ def run(defaults, action, complete=None):
       fail(error)
 
   console.start()
+  # Flags may then stand after such words as well.
+  FLAGS.set_gnu_getopt(bool(operands))
   app.run(main, flags_parser=parse)
 
 
