@@ -7,4 +7,4 @@ python launch_local_cluster.py --num_ps=1 --num_workers=2 -- \
 from slimtrain import local_cluster, settings
 
 if __name__ == '__main__':
-  settings.run(local_cluster.LocalClusterSettings(), local_cluster.launch, takes_command=True)
+  settings.run(local_cluster.LocalClusterSettings(), local_cluster.launch, operands='command')

@@ -2,6 +2,9 @@
 
 import setuptools
 
+# Older ones of onnx suit the protobuf of older TensorFlows; pip chooses.
+_ONNX = ['onnx>=1.16', 'onnxruntime>=1.18', 'tf2onnx>=1.17']
+
 setuptools.setup(
   name='slimtrain',
   version='0.1.0',
@@ -13,6 +16,7 @@ setuptools.setup(
   ),
   package_data={'datasets': ['*.gz', '*.npz', '*.txt']},
   py_modules=[
+    'classify_images',
     'download_and_convert_data',
     'eval_image_classifier',
     'export_inference_graph',
@@ -24,6 +28,7 @@ setuptools.setup(
   ],
   install_requires=[
     'absl-py',
+    'flatbuffers',
     'numpy',
     'pillow>=11',
     # TensorFlow 2.21 no longer installs it.
@@ -34,7 +39,16 @@ setuptools.setup(
   ],
   extras_require={
     'gpu': ['tensorflow[and-cuda]>=2.16,<2.22'],
+    'onnx': _ONNX,
     'plots': ['matplotlib'],
-    'dev': ['matplotlib', 'pytest', 'pytest-xdist', 'ruff', 'scikit-learn'],
+    'dev': [
+      'ai-edge-litert',
+      'matplotlib',
+      'pytest',
+      'pytest-xdist',
+      'ruff',
+      'scikit-learn',
+      *_ONNX,
+    ],
   },
 )

@@ -6,4 +6,4 @@ python train_image_classifier.py --dataset_name=digits --model_name=lenet --trai
 from slimtrain import cluster, settings, tasks, training
 
 if __name__ == '__main__':
-  settings.run(training.TrainingSettings(), tasks.run, cluster.leave)
+  settings.run(training.TrainingSettings(), tasks.run, leave=cluster.leave)

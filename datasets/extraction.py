@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import os
 import re
+from collections.abc import Iterable
 
 import tqdm
 
@@ -58,9 +59,13 @@ def _names(record_set, split_name, image):
   if not image.labels:
     return 'no_class', 'none'
   names = [record_set.class_name(split_name, label) for label in image.labels]
-  # Names are chosen freely, folders must not lead elsewhere.
-  folder = re.sub(r'[^\w.,+ -]', '_', '+'.join(names)).strip('. ')[:200] or 'unnamed'
-  return folder, '_'.join(map(str, image.labels))
+  return folder_name(names), '_'.join(map(str, image.labels))
+
+
+def folder_name(class_names: Iterable[str]) -> str:
+  """Returns the name of the folder for images of some classes, which leads nowhere else."""
+  # Names are chosen freely.
+  return re.sub(r'[^\w.,+ -]', '_', '+'.join(class_names)).strip('. ')[:200] or 'unnamed'
 
 
 def _write(path, data):

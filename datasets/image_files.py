@@ -102,6 +102,17 @@ class ImageLoader(contextlib.AbstractContextManager):
     first frame of an animation, without transparency, 16 bits cut to their upper 8, CMYK as RGB,
     turned as their Exif orientation says.
     """
+    prepared = self.prepare(name, data, label, more)
+    if isinstance(prepared, shards.Reject) or prepared.data is not data:
+      return prepared
+    reason = self.undecodable(data)
+    return shards.Reject(name, reason) if reason else prepared
+
+  def prepare(self, name, data, label=0, more=None) -> shards.EncodedExample | shards.Reject:
+    """Returns what `encode` does, but that it takes files that stay as they are without decoding.
+
+    The arguments are those of `encode`.
+    """
     if not data:
       return shards.Reject(name, 'it is empty')
     try:
@@ -112,16 +123,22 @@ class ImageLoader(contextlib.AbstractContextManager):
           return shards.Reject(name, reason)
         image_format = self._format_to_keep(image, data)
         if not image_format:
-          return self._reencode(image, label, more)
-      height, width, channels = map(int, self._decoded_shape(data))
-    except tf.errors.OpError as error:
-      return shards.Reject(name, records.reason(error))
+          return self._reencode(image, label, more or {})
+        channels = 1 if image.mode in _GRAY_MODES else 3
     except Exception as error:  # On a damaged file Pillow raises whatever its decoders run into.
       reason = str(error) or type(error).__name__
       if isinstance(error, Image.UnidentifiedImageError):
         reason = f'it is no image that is known; it begins {data[:16]!r}'
       return shards.Reject(name, reason)
-    return shards.EncodedExample(data, image_format, height, width, channels, label, more)
+    return shards.EncodedExample(data, image_format, height, width, channels, label, more or {})
+
+  def undecodable(self, data) -> str | None:
+    """Returns the reason why TensorFlow cannot decode an image, None if it can."""
+    try:
+      self._decoded_shape(data)
+    except tf.errors.OpError as error:
+      return records.reason(error)
+    return None
 
   def _format_to_keep(self, image, data):
     """Returns 'jpeg' or 'png' when the file can stay as it is, None if it cannot."""

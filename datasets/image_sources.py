@@ -145,7 +145,7 @@ def list_ignored(image_dir: str) -> list[str]:
       for split in folders
       for name in _subfolders(os.path.join(image_dir, split))
     ]
-  images = {path for folder in folders for path in _list_images(os.path.join(image_dir, folder))}
+  images = {path for folder in folders for path in list_images(os.path.join(image_dir, folder))}
   everything = {
     os.path.join(folder, name) for folder, _, names in os.walk(image_dir) for name in names
   }
@@ -166,10 +166,10 @@ def _subfolders(folder):
     return sorted(entry.name for entry in entries if entry.is_dir() and entry.name[0] != '.')
 
 
-def _list_images(class_dir):
-  """Returns the sorted paths of the images at any depth within `class_dir`."""
+def list_images(image_dir: str) -> list[str]:
+  """Returns the sorted paths of the images at any depth within a folder, their labels aside."""
   paths = []
-  for folder, subfolders, names in os.walk(class_dir):
+  for folder, subfolders, names in os.walk(image_dir):
     subfolders[:] = [name for name in subfolders if not name.startswith('.')]
     paths += [
       os.path.join(folder, name)
@@ -180,7 +180,7 @@ def _list_images(class_dir):
 
 
 def _files_of_class(image_dir, class_dir, label, must_have):
-  paths = _list_images(class_dir)
+  paths = list_images(class_dir)
   if must_have and not paths:
     raise errors.InputError(
       f'The class folder {class_dir} has no images. Add some or remove the folder; images are'

@@ -69,6 +69,14 @@ def read_payload(path: str, offset: int) -> bytes:
   return data[offset + _HEADER.size : offset + _HEADER.size + length]
 
 
+def may_begin_records(beginning: bytes) -> bool:
+  """Returns whether the first 12 bytes of a file, or more, can be those of TFRecords.
+
+  They are then the length of a record and its checksum, or the beginning of what gzip compressed.
+  """
+  return beginning[:3] == _GZIP_MAGIC or _length_at(beginning, 0) is not None
+
+
 def crc32c(data: bytes) -> int:
   """Returns the CRC32C of `data` (RFC 3720, section 12.1).
 

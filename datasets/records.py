@@ -249,6 +249,7 @@ class Decoder(decoders.TFExampleDecoder):
       key: features[key] for handler in (self._image, self._label) for key in handler.keys
     }
     self.varies_in_size = None in self._image.shape
+    self.num_channels = self._image.shape[-1]
     (self.label_key,) = self._label.keys
 
   def decode_window(

@@ -19,12 +19,19 @@ def cache_dir() -> str:
 
 def write_atomically(path: str, content: str | bytes):
   """Writes `content` to `path` so that a reader finds the old content or all of the new one."""
+  with open_atomically(path) as file:
+    file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def open_atomically(path: str):
+  """Gives a binary file to write, which is at `path` once the block has ended without an error."""
   folder, name = os.path.split(path)
   # In the same folder, for os.replace cannot move between file systems.
   temporary = os.path.join(folder, f'.{name}.{secrets.token_hex(4)}.tmp')
   try:
     with open(temporary, 'wb') as file:
-      file.write(content.encode() if isinstance(content, str) else content)
+      yield file
       file.flush()
       os.fsync(file.fileno())
     os.replace(temporary, path)

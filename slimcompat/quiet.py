@@ -53,6 +53,14 @@ def deprecations():
 
 
 @contextlib.contextmanager
+def conversions():
+  """Silences what converters write to the standard error and warn of; what they raise tells all."""
+  with _filtered_stderr(noise=re.compile(b''), shows_failures=False), warnings.catch_warnings():
+    warnings.simplefilter('ignore')
+    yield
+
+
+@contextlib.contextmanager
 def _cpp_log_level():
   """Sets the level that the C++ runtime reads once, when it loads; children don't inherit it."""
   if _LEVEL in os.environ:
@@ -85,8 +93,13 @@ def _python_log_level():
 
 
 @contextlib.contextmanager
-def _filtered_stderr():
-  """Holds back what is written to file descriptor 2, then lets through what is not noise."""
+def _filtered_stderr(noise=_NOISE, shows_failures=True):
+  """Holds back what is written to file descriptor 2, then lets through what is not noise.
+
+  Args:
+    noise: matches the beginnings of the lines, as bytes, that are.
+    shows_failures: whether everything is let through after an exception.
+  """
   with contextlib.ExitStack() as stack:
     try:
       held_back = stack.enter_context(tempfile.TemporaryFile())
@@ -97,7 +110,7 @@ def _filtered_stderr():
     stack.callback(os.close, original)
     _flush_stderr()
     os.dup2(held_back.fileno(), 2)
-    failed = True
+    failed = shows_failures
     try:
       yield
       failed = False
@@ -106,7 +119,7 @@ def _filtered_stderr():
       os.dup2(original, 2)
       held_back.seek(0)
       for line in held_back:
-        if failed or not _NOISE.match(line):
+        if failed or not noise.match(line):
           os.write(2, line)
 
 

@@ -51,7 +51,7 @@ class Table(collections.abc.Mapping):
 
 def unknown_name(noun, name, known):
   """Returns the sentence for a `name` that is none of the `known` ones, nearest first."""
-  known = list(known)
+  known = list(map(str, known))
   nearest = difflib.get_close_matches(str(name), known, n=1)
   guess = f' Did you mean {nearest[0]!r}?' if nearest else ''
   return f'There is no {noun} {name!r}.{guess} Known: {", ".join(known) or "none"}.'

@@ -3,21 +3,29 @@
 import contextlib
 import dataclasses
 import os
+from typing import NamedTuple
 
+import numpy as np
 import tqdm
 
-from slimcompat import errors, slim, tf
+from slimcompat import errors, tf
 from slimtrain import (
+  averaging,
   checkpoints,
   console,
   deployment,
   files,
   inputs,
   metrics,
+  model_facts,
   models,
+  record_texts,
   releases,
+  reports,
   summaries,
+  trained_models,
 )
+from slimtrain import predictions as predictions_lib
 from slimtrain import settings as settings_lib
 
 METRICS = metrics.METRICS
@@ -38,7 +46,21 @@ class EvaluationSettings(settings_lib.Settings):
   )
   eval_dir: str = settings_lib.setting(
     '/tmp/tfmodel/',  # noqa: S108
-    'The directory for summaries and eval.json.',
+    'The directory for summaries, eval.json and the report.',
+  )
+  report: bool = settings_lib.setting(
+    True,
+    'Whether the predictions are kept, in memory and in files, and judged in report.html, which has'
+    ' plots where matplotlib is installed.',
+  )
+  slice_key: str | None = settings_lib.setting(
+    None, 'A key of the records; the report then has figures for each of its values.'
+  )
+  eval_crops: int = settings_lib.setting(
+    1,
+    'Crops of each image whose probabilities are averaged: the centre; the corners, too; these'
+    ' mirrored, too. --batch_size counts crops.',
+    choices=averaging.NUM_CROPS,
   )
   max_num_batches: int | None = settings_lib.setting(
     None, 'Batches to evaluate at most. Unset: the whole split.', lower=1
@@ -48,9 +70,14 @@ class EvaluationSettings(settings_lib.Settings):
   )
   moving_average_decay: float | None = settings_lib.setting(
     None,
-    'When set, the moving averages of the weights are evaluated, not the weights.',
+    'When set, as --use_moving_averages: any decay stands for the averages in the checkpoint.',
     above=0,
     below=1,
+  )
+  use_moving_averages: bool | None = settings_lib.setting(
+    None,
+    'Whether the moving averages of the weights are evaluated, not the weights. Unset: when the'
+    ' checkpoint has them.',
   )
   master: str = settings_lib.setting(
     '', 'Address of a TensorFlow server.', refused='Evaluation runs on this machine alone.'
@@ -67,99 +94,239 @@ class EvaluationSettings(settings_lib.Settings):
   )
   session: deployment.SessionSettings = settings_lib.group(deployment.SessionSettings)
 
+  def __post_init__(self):
+    super().__post_init__()
+    if self.slice_key and not self.report:
+      raise errors.InputError(
+        f'--slice_key={self.slice_key} needs --report, where its figures stand. Leave it out.'
+      )
 
-def evaluate(settings):
+
+def evaluate(settings, others=()):
   """Evaluates as EvaluationSettings `settings` say; returns what it writes to eval.json, a dict.
+
+  Args:
+    settings: EvaluationSettings.
+    others: those of further models, whose probabilities are averaged with the first one's.
+
+  Raises:
+    InputError: when the settings, the data or a checkpoint are at fault.
+  """
+  files.check_writable('eval_dir', settings.eval_dir)
+  passes = [run_pass(one, bool(settings.report or others)) for one in (settings, *others)]
+  one = _average(settings, passes) if others else passes[0]
+  result = {
+    'checkpoint': one.checkpoint,
+    'global_step': checkpoints.saved_step(passes[0].checkpoint),
+    'weights': one.weights,
+    'dataset': settings.data.dataset_name,
+    'split': settings.data.dataset_split_name,
+    'examples': one.num_examples,
+    **({'skipped': one.data.num_skipped} if one.data.num_skipped else {}),
+    # A float32 has 7 digits.
+    **{tag: float(f'{value:.7g}') for tag, value in one.values.items()},
+  }
+  for tag in one.values:
+    console.say(f'{tag}[{result[tag]}]')
+  console.say(f'examples[{one.num_examples}]')
+  # TensorFlow names the file by the second, and overwrites the one before.
+  suffix = f'.{result["global_step"]}'
+  with contextlib.closing(
+    tf.summary.FileWriter(settings.eval_dir, filename_suffix=suffix)
+  ) as writer:
+    writer.add_summary(summaries.scalars(one.values), result['global_step'])
+  if settings.report:
+    result = reports.write(settings, result, one.predictions, one.data, passes[0].checkpoint)
+  files.write_json(os.path.join(settings.eval_dir, 'eval.json'), result)
+  return result
+
+
+class Pass(NamedTuple):
+  """What came of a pass over a split."""
+
+  checkpoint: str
+  weights: str  # What was evaluated: 'weights' or 'moving averages'.
+  data: inputs.Data
+  num_examples: int
+  values: dict  # {tag: number} of the metrics.
+  predictions: predictions_lib.Predictions | None  # None where they are not kept.
+
+
+def run_pass(settings, keeps_predictions):
+  """Returns the Pass of EvaluationSettings `settings`.
+
+  Args:
+    settings: EvaluationSettings.
+    keeps_predictions: whether all logits are kept, in memory: 4 bytes for each class of each
+      example.
 
   Raises:
     InputError: when the settings, the data or the checkpoint are at fault.
   """
-  files.check_writable('eval_dir', settings.eval_dir)
   if releases.is_chosen(settings.checkpoint_path, settings.checkpoint_mirror):
     settings = releases.fill_in(settings, 'eval_image_size')
     checkpoint = releases.fetch(settings.model.model_name, settings.checkpoint_mirror)
   else:
     checkpoint = checkpoints.find(settings.checkpoint_path)
+  use_averages = settings.use_moving_averages
+  if use_averages is None and settings.moving_average_decay:
+    use_averages = True
+  uses_averages = trained_models.choose_weights(checkpoint, use_averages)
   deployment.start_runtime(settings.session)
   data = inputs.load_data(settings.data)
+  texts = {}
+  if keeps_predictions:
+    texts = record_texts.find(data.files[0], settings.slice_key)
   with tf.Graph().as_default():
-    batches = inputs.make_evaluation_batches(
-      data,
-      settings.data,
-      settings.model.model_name,
-      models.image_size(settings.model, settings.eval_image_size),
-    )
-    source = inputs.Input(batches, settings.data.input_timeout_secs)
-    batch = source.next_batch()
-    model = models.build_model(settings.model, batch.images, data.num_classes)
+    source, batch = _make_input(settings, data, texts)
+    model = _build_model(settings, data, batch)
     values, updates = metrics.make(settings.scoring, model, batch.labels, data)
-    restore = checkpoints.make_restore_fn(_plan_restore(settings, checkpoint, data))
-    weights = 'moving averages' if settings.moving_average_decay else 'weights'
+    restore = checkpoints.make_restore_fn(_plan_restore(settings, checkpoint, uses_averages, data))
+    weights = 'moving averages' if uses_averages else 'weights'
     console.say(
       f'Evaluating the {weights} of {checkpoint} on {settings.data.dataset_name}, split'
       f' {settings.data.dataset_split_name}.'
     )
+    collector = None
+    fetches = [tf.shape(batch.labels)[0], (), updates]
+    if keeps_predictions:
+      collector = predictions_lib.Collector(
+        data, settings.data.labels_offset, texts, settings.slice_key
+      )
+      fetches[1] = (model.logits, batch.labels, batch.records, batch.texts)
     with tf.Session(config=deployment.session_config(settings.session)) as session:
       session.run([tf.local_variables_initializer(), tf.tables_initializer()])
       restore(session)
-      num_examples = _run_batches(session, settings, data, batch, source, updates)
+      num_examples = _run_batches(session, settings, data, source, fetches, collector)
       values = metrics.by_tag(session.run(values), data)
-  result = {
-    'checkpoint': checkpoint,
-    'global_step': checkpoints.saved_step(checkpoint),
-    'weights': weights,
-    'dataset': settings.data.dataset_name,
-    'split': settings.data.dataset_split_name,
-    'examples': num_examples,
-    **({'skipped': data.num_skipped} if data.num_skipped else {}),
-    # A float32 has 7 digits.
-    **{tag: float(f'{value:.7g}') for tag, value in values.items()},
-  }
-  for tag in values:
-    console.say(f'{tag}[{result[tag]}]')
-  console.say(f'examples[{num_examples}]')
-  with contextlib.closing(tf.summary.FileWriter(settings.eval_dir)) as writer:
-    writer.add_summary(summaries.scalars(values), result['global_step'])
-  files.write_json(os.path.join(settings.eval_dir, 'eval.json'), result)
-  return result
+  kept = collector.finish() if collector else None
+  return Pass(checkpoint, weights, data, num_examples, values, kept)
 
 
-def _plan_restore(settings, checkpoint, data):
-  """Returns the RestorePlan for every variable of the net, raw or averaged."""
-  variables = tf.global_variables()
-  if settings.moving_average_decay:
-    averages = checkpoints.make_moving_averages(settings.moving_average_decay)
-    variables = averages.variables_to_restore(slim.get_model_variables())
-  plan = checkpoints.plan_restore(checkpoint, variables, num_classes=data.num_classes)
-  if plan.skipped_for_shape:
-    raise errors.InputError(
-      f'{checkpoint} was made for another number of classes than the {data.num_classes} of'
-      f' {settings.data.dataset_name}: the shape of {plan.skipped_for_shape[0].op.name} differs.'
-      ' Evaluate it on the dataset it was trained on, or check --labels_offset.'
-    )
-  if plan.missing:
-    advice = (
-      'It may hold no moving averages: leave --moving_average_decay out.'
-      if settings.moving_average_decay
-      else 'Choose the --model_name that it was made with.'
-    )
-    raise errors.InputError(
-      f'{checkpoint} lacks {len(plan.missing)} variables of the net, such as'
-      f' {plan.missing[0].op.name}. {advice}'
-    )
-  return plan
+def _average(settings, passes):
+  """Returns a Pass of the mean probabilities of several."""
+  first = passes[0]
+  task, several = first.data.task, [one.predictions for one in passes]
+  predictions_lib.check_same_examples(several)
+  batch_size = settings.data.batch_size
+  means = []
+  with tf.Graph().as_default(), tf.Session() as session:
+    logits = tf.placeholder(tf.float32, [len(several), None, first.data.num_classes])
+    labels = tf.placeholder(several[0].labels.dtype, [None, *several[0].labels.shape[1:]])
+    mean = averaging.mean_logits(task, logits, axis=0)
+    values, updates = metrics.make(settings.scoring, models.Model(mean, {}), labels, first.data)
+    session.run(tf.local_variables_initializer())
+    for start in range(0, first.num_examples, batch_size):
+      rows = slice(start, start + batch_size)
+      feed = {logits: np.stack([one.logits[rows] for one in several])}
+      feed[labels] = several[0].labels[rows]
+      means.append(session.run([mean, updates], feed)[0])
+    values = metrics.by_tag(session.run(values), first.data)
+  return first._replace(
+    checkpoint=','.join(one.checkpoint for one in passes),
+    weights=', '.join(dict.fromkeys(one.weights for one in passes)),
+    values=values,
+    predictions=dataclasses.replace(several[0], logits=np.concatenate(means)),
+  )
 
 
-def _run_batches(session, settings, data, batch, source, updates):
-  """Runs `updates` on each batch of the split; returns the number of examples."""
-  num_batches = -(-data.num_examples // settings.data.batch_size)
+def complete(settings, given):
+  """Returns EvaluationSettings with what the checkpoint says of its model.
+
+  Args:
+    settings: EvaluationSettings, of flags.
+    given: the names of the flags that the user gave.
+
+  Raises:
+    InputError: when there is no checkpoint, or one of those flags contradicts it.
+  """
+  if releases.is_chosen(settings.checkpoint_path, settings.checkpoint_mirror):
+    return settings
+  checkpoint = checkpoints.find(settings.checkpoint_path)
+  facts = model_facts.read(checkpoint)
+  if facts is not None:
+    return model_facts.filled_in(settings, facts, given, 'eval_image_size')
+  if 'model_name' in given:
+    return settings
+  facts = model_facts.infer(checkpoint)
+  console.say(f'By its variables, the checkpoint is of --model_name={facts.model_name}.')
+  return settings_lib.replace(
+    settings,
+    model_name=facts.model_name,
+    use_grayscale=settings.data.use_grayscale or facts.use_grayscale,
+  )
+
+
+def _plan_restore(settings, checkpoint, uses_averages, data):
+  """Returns the RestorePlan for every variable of the net."""
+  plan = trained_models.plan_restore(checkpoint, uses_averages, data.num_classes)
+  if not plan.skipped_for_shape:
+    return plan
+  name = plan.skipped_for_shape[0].op.name
+  num_saved = checkpoints.saved_shapes(checkpoint)[name][-1]
+  offset = data.dataset.num_classes - num_saved
+  advice = 'Evaluate it on the dataset it was trained on.'
+  if data.task == 'single_label' and offset in (0, 1):
+    advice = f'Pass --labels_offset={offset}.'
+  raise errors.InputError(
+    f'{checkpoint} was made for another number of classes than the {data.num_classes} of'
+    f' {settings.data.dataset_name}: by the shape of {name} for {num_saved}. {advice}'
+  )
+
+
+def _make_input(settings, data, texts):
+  """Adds the input to the graph; returns the inputs.Input and its Batch."""
+  side = models.image_size(settings.model, settings.eval_image_size)
+  has_crops = settings.eval_crops > 1
+  batches = inputs.make_evaluation_batches(
+    data,
+    dataclasses.replace(settings.data, batch_size=_batch_size(settings)),
+    settings.model.model_name,
+    averaging.resized_side(side) if has_crops else side,
+    texts,
+    keeps_borders=has_crops,
+  )
+  source = inputs.Input(batches, settings.data.input_timeout_secs)
+  return source, source.next_batch()
+
+
+def _batch_size(settings):
+  """Returns the number of examples in a batch, of so many crops that `batch_size` are in it."""
+  return max(1, settings.data.batch_size // settings.eval_crops)
+
+
+def _build_model(settings, data, batch):
+  """Returns the models.Model of a batch, whose logits are those of the mean of the crops."""
+  if settings.eval_crops == 1:
+    return models.build_model(settings.model, batch.images, data.num_classes)
+  side = models.image_size(settings.model, settings.eval_image_size)
+  crops = averaging.cut_crops(batch.images, side, settings.eval_crops)
+  model = models.build_model(settings.model, crops, data.num_classes)
+  logits = tf.reshape(model.logits, [-1, settings.eval_crops, data.num_classes])
+  return model._replace(logits=averaging.mean_logits(data.task, logits, axis=1))
+
+
+def _run_batches(session, settings, data, source, fetches, collector):
+  """Runs `fetches` on each batch of the split; returns the number of examples.
+
+  Args:
+    session: with everything in place.
+    settings: EvaluationSettings.
+    data: the inputs.Data.
+    source: the inputs.Input.
+    fetches: the size of a batch, what the collector takes, and the metrics' updates.
+    collector: a predictions.Collector, or None.
+  """
+  num_batches = -(-data.num_examples // _batch_size(settings))
   if settings.max_num_batches:
     num_batches = min(num_batches, settings.max_num_batches)
   num_examples = 0
-  size = tf.shape(batch.labels)[0]
   with inputs.explained_errors(data, settings.data):
     # The bar shows on a terminal only.
     for index in tqdm.trange(num_batches, desc='evaluating', unit='batch', disable=None):
       with source.first_step(session) if index == 0 else contextlib.nullcontext():
-        num_examples += session.run([size, updates])[0]
+        size, kept, _ = session.run(fetches)
+      num_examples += size
+      if collector:
+        collector.add(*kept)
   return int(num_examples)

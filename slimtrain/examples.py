@@ -6,18 +6,19 @@ import os
 
 from datasets import labels, sound_records
 from slimcompat import tf
-from slimtrain import example_weights, kept_examples
+from slimtrain import example_weights, kept_examples, record_texts
 
 # Marks, in an error of TensorFlow, a sentence of our own.
 MARK = 'Bad record: '
 
 
-def keep(data, settings):
+def keep(data, settings, texts=None):
   """Returns the KeptExamples of the input mode; None where records are read.
 
   Args:
     data: the inputs.Data, as for all functions here.
     settings: the inputs.DataSettings, as for all functions here.
+    texts: as for `decode`.
 
   Raises:
     InputError: when image files are missing or others, or memory will not do.
@@ -35,7 +36,7 @@ def keep(data, settings):
       kept.fill(examples, data.num_examples, 'Listing images', 0, strip)
     else:
       decoded = examples.map(
-        lambda *example: decode(data, settings, *example),
+        lambda *example: decode(data, settings, *example, texts),
         num_parallel_calls=num_threads(settings),
       )
       kept.fill(decoded, data.num_examples, 'Decoding images', 2)
@@ -109,10 +110,14 @@ def read(files, data, num_readers, kept=None, share=(0, 1)):
   return files.interleave(read_file, cycle_length=num_readers, num_parallel_calls=num_readers)
 
 
-def decode(data, settings, source, record):
-  """Returns the image of a record, and the `rest`."""
+def decode(data, settings, source, record, texts=None):
+  """Returns the image of a record, the `rest`, and where `texts` are wanted, these.
+
+  They are {key: dtype} as record_texts.find returns them.
+  """
   image, label = data.dataset.decoder.decode(record, ['image', 'label'])
-  return image, *rest(data, settings, source, record, label)
+  more = [record_texts.read(record, texts)] if texts else []
+  return image, *rest(data, settings, source, record, label), *more
 
 
 def rest(data, settings, source, record, label):

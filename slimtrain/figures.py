@@ -1,4 +1,4 @@
-"""Figures on how good a classifier is, of all its predictions on a split; NumPy alone.
+"""Figures on how good a model is, of all its predictions on a split; NumPy alone.
 
 Definitions are scikit-learn's, where it has them.
 """
@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+_MAX_COUNTS = 5_000_000  # Numbers held at once while drawing.
+
 
 class ClassFigures(NamedTuple):
   """A classifier's figures by class, each float64 `[classes]`; 0 where they are not defined."""
@@ -16,6 +18,17 @@ class ClassFigures(NamedTuple):
   recall: np.ndarray  # Of the examples that have the class, the share given it.
   f1: np.ndarray  # The harmonic mean of both.
   support: np.ndarray  # Examples that have the class, int64.
+
+
+class TargetFigures(NamedTuple):
+  """Figures on numbers that were to be guessed, each float64 `[targets]`."""
+
+  mae: np.ndarray  # The mean of the absolute errors.
+  rmse: np.ndarray  # The root of the mean of their squares.
+  r2: np.ndarray  # 1 less the share of the variance that errors have; NaN where there is none.
+  mean_error: np.ndarray  # Above 0 where guesses are too high.
+  max_error: np.ndarray  # The largest absolute one.
+  correlation: np.ndarray  # Pearson's; NaN where either does not vary.
 
 
 class Curve(NamedTuple):
@@ -59,6 +72,49 @@ def class_figures(confusion):
   )
 
 
+def label_confusion(present, predicted):
+  """Returns the counts of examples by label, presence and prediction, int64 `[labels, 2, 2]`.
+
+  Args:
+    present: bools `[examples, labels]`.
+    predicted: bools `[examples, labels]`.
+  """
+  present, predicted = np.asarray(present, bool), np.asarray(predicted, bool)
+  counts = [np.sum(a & b, axis=0) for a in (~present, present) for b in (~predicted, predicted)]
+  return np.stack(counts, axis=1).reshape(-1, 2, 2)
+
+
+def label_figures(confusion):
+  """Returns the ClassFigures of a `label_confusion`."""
+  right, false, missed = confusion[:, 1, 1].astype(float), confusion[:, 0, 1], confusion[:, 1, 0]
+  return ClassFigures(
+    _divide(right, right + false),
+    _divide(right, right + missed),
+    _divide(2 * right, 2 * right + false + missed),
+    confusion[:, 1].sum(axis=1),
+  )
+
+
+def target_figures(guesses, targets):
+  """Returns the TargetFigures of guesses `[examples, targets]` of so many targets."""
+  guesses, targets = np.asarray(guesses, float), np.asarray(targets, float)
+  errors = guesses - targets
+  squares = np.mean(errors**2, axis=0)
+  a, b = guesses - guesses.mean(axis=0), targets - targets.mean(axis=0)
+  variance = np.mean(b**2, axis=0)
+  with np.errstate(invalid='ignore', divide='ignore'):
+    r2 = np.where(variance > 0, 1 - squares / variance, np.nan)
+    correlation = np.mean(a * b, axis=0) / np.sqrt(np.mean(a**2, axis=0) * variance)
+  return TargetFigures(
+    np.mean(np.abs(errors), axis=0),
+    np.sqrt(squares),
+    r2,
+    errors.mean(axis=0),
+    np.abs(errors).max(axis=0),
+    correlation,
+  )
+
+
 def _divide(a, b):
   return np.divide(a, b, out=np.zeros_like(a, float), where=b != 0)
 
@@ -86,7 +142,9 @@ def ranks(scores, labels):
 
 def _cumulate(scores, positives):
   """Returns (true positives, false positives, thresholds) at each distinct score, falling."""
-  order = np.argsort(-scores, kind='stable')
+  scores, positives = np.asarray(scores), np.asarray(positives, np.int64)
+  # Of equal scores the order is of no account.
+  order = np.argsort(-scores)
   scores, positives = scores[order], positives[order]
   is_last = np.append(scores[1:] != scores[:-1], True)  # Of those with the same score.
   true = np.cumsum(positives)[is_last]
@@ -103,12 +161,7 @@ def roc_curve(scores, positives):
     scores: `[examples]`.
     positives: bools `[examples]`.
   """
-  true, false, thresholds = _cumulate(np.asarray(scores), np.asarray(positives, np.int64))
-  with np.errstate(invalid='ignore'):
-    x = np.append(0, false) / false[-1]
-    y = np.append(0, true) / true[-1]
-  area = np.sum(np.diff(x) * (y[1:] + y[:-1]) / 2)
-  return Curve(x, y, np.append(np.inf, thresholds), float(area))
+  return _make_roc_curve(*_cumulate(scores, positives))
 
 
 def precision_recall_curve(scores, positives):
@@ -121,7 +174,24 @@ def precision_recall_curve(scores, positives):
     scores: `[examples]`.
     positives: bools `[examples]`.
   """
-  true, false, thresholds = _cumulate(np.asarray(scores), np.asarray(positives, np.int64))
+  return _make_precision_recall_curve(*_cumulate(scores, positives))
+
+
+def both_curves(scores, positives):
+  """Returns (roc_curve, precision_recall_curve) of the same arguments, sorted once for both."""
+  cumulated = _cumulate(scores, positives)
+  return _make_roc_curve(*cumulated), _make_precision_recall_curve(*cumulated)
+
+
+def _make_roc_curve(true, false, thresholds):
+  with np.errstate(invalid='ignore'):
+    x = np.append(0, false) / false[-1]
+    y = np.append(0, true) / true[-1]
+  area = np.sum(np.diff(x) * (y[1:] + y[:-1]) / 2)
+  return Curve(x, y, np.append(np.inf, thresholds), float(area))
+
+
+def _make_precision_recall_curve(true, false, thresholds):
   precision = true / (true + false)
   with np.errstate(invalid='ignore'):
     recall = true / true[-1]
@@ -150,25 +220,55 @@ def calibration(confidence, is_right, num_bins=15):
   return Calibration(edges, *means, counts, float(error))
 
 
-def bootstrap_interval(values, level=0.95, num_draws=1000, seed=0):
+def bootstrap_interval(values, level=0.95, num_draws=1000, seed=0, of_means=None):
   """Returns the (low, high) ends of the interval of the mean of `values`, by the bootstrap.
 
   B. Efron, "Bootstrap Methods: Another Look at the Jackknife", 1979: percentiles of the means of
   examples drawn again.
 
   Args:
-    values: `[examples]`, such as whether each is right.
+    values: `[examples]`, such as whether each is right; or several, `[examples, values]`.
     level: the share of the means within.
     num_draws: an int.
     seed: an int.
+    of_means: of several values, a function of their means `[draws, values]` that returns what the
+      interval is of, `[draws]`.
   """
   values = np.asarray(values, float)
-  distinct, counts = np.unique(values, return_counts=True)
+  distinct, counts = np.unique(values, return_counts=True, axis=0)
+  random = np.random.RandomState(seed)
   # How often each value is drawn is all that matters of which examples are.
-  draws = np.random.RandomState(seed).multinomial(len(values), counts / len(values), num_draws)
-  means = draws @ distinct / len(values)
-  low, high = np.percentile(means, [50 * (1 - level), 50 * (1 + level)])
+  num_at_once = max(1, _MAX_COUNTS // len(counts))
+  means = np.concatenate(
+    [
+      random.multinomial(len(values), counts / len(values), min(num_at_once, num_draws - start))
+      @ distinct
+      / len(values)
+      for start in range(0, num_draws, num_at_once)
+    ]
+  )
+  drawn = of_means(means) if of_means else means
+  low, high = np.percentile(drawn, [50 * (1 - level), 50 * (1 + level)])
   return float(low), float(high)
+
+
+def proportion_interval(counts, totals):
+  """Returns the (lows, highs) of the 95% intervals of `counts / totals`, NaN where these are 0.
+
+  E. B. Wilson, "Probable inference, the law of succession, and statistical inference", 1927: unlike
+  the bootstrap it has a width when all of a few are right.
+
+  Args:
+    counts: ints `[n]`.
+    totals: ints `[n]`, of which these are.
+  """
+  z2 = 1.959963984540054**2  # Of the normal distribution, 95% lie within this square's root.
+  counts, totals = np.asarray(counts, float), np.asarray(totals, float)
+  with np.errstate(invalid='ignore', divide='ignore'):
+    centre = (counts + z2 / 2) / (totals + z2)
+    half = np.sqrt(z2 * (counts * (totals - counts) / totals + z2 / 4)) / (totals + z2)
+  centre = np.where(totals > 0, centre, np.nan)
+  return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)
 
 
 def mcnemar(first_is_right, second_is_right):

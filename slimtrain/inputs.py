@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import os
 import random
 import re
@@ -166,6 +167,7 @@ class Batch(NamedTuple):
   labels: tf.Tensor
   records: tf.Tensor  # int64 [batch, 2]: the file, as an index of Data.files, and the record in it.
   example_weights: tf.Tensor | tuple = ()  # [batch]; () for all alike.
+  texts: tf.Tensor | tuple = ()  # Strings [batch, keys] of the records; () where none are read.
 
 
 def load_data(settings):
@@ -357,39 +359,47 @@ def make_training_batches(
     if settings.augmentation.mixes:
       numbered = batches.enumerate(num_seen // settings.batch_size)
       batches = numbered.map(mix, num_parallel_calls=examples_lib.num_threads(settings))
-  return _made_ahead(batches, settings, is_ordered=settings.deterministic_input)
+  return made_ahead(batches, settings, is_ordered=settings.deterministic_input)
 
 
-def make_evaluation_batches(data, settings, model_name, image_size):
+def make_evaluation_batches(
+  data, settings, model_name, image_size, texts=None, keeps_borders=False
+):
   """Returns a tf.data.Dataset of Batches that holds every example once; the last may be smaller.
 
-  The arguments are those of `make_training_batches`.
+  The first arguments are those of `make_training_batches`.
+
+  Args:
+    texts: {key: dtype} of what is read of each record, as record_texts.find returns them.
+    keeps_borders: whether a preprocessing that can cuts nothing off the images.
   """
+  name = settings.preprocessing_name or model_name
   preprocess = preprocessing_factory.get_preprocessing(
-    settings.preprocessing_name or model_name,
-    False,
-    settings.use_grayscale,
-    settings.preprocessing,
-    settings.dataset_dir,
+    name, False, settings.use_grayscale, settings.preprocessing, settings.dataset_dir
   )
+  if keeps_borders and preprocessing_factory.find(name).choose_window is not None:
+    preprocess = functools.partial(preprocess, crop_image=False)
 
   @tf.autograph.experimental.do_not_convert
   def make_example(*example):
     if kept is not None:
       example = kept.fetch(*example)
-    is_decoded = settings.input_mode == 'memory'
-    image, *rest = example if is_decoded else examples_lib.decode(data, settings, *example)
-    return Batch(preprocess(image, image_size, image_size), *rest)
+    if settings.input_mode != 'memory':
+      example = examples_lib.decode(data, settings, *example, texts)
+    image, label, source, *more = example
+    return Batch(
+      preprocess(image, image_size, image_size), label, source, texts=more[0] if more else ()
+    )
 
-  kept = _keep(data, settings)
+  kept = _keep(data, settings, texts)
   examples = examples_lib.read(examples_lib.list_files(data), data, settings.num_readers, kept)
   examples = examples.map(make_example, num_parallel_calls=examples_lib.num_threads(settings))
-  return _made_ahead(examples.batch(settings.batch_size), settings, is_ordered=True)
+  return made_ahead(examples.batch(settings.batch_size), settings, is_ordered=True)
 
 
-def _keep(data, settings):
+def _keep(data, settings, texts=None):
   with explained_errors(data, settings):
-    return examples_lib.keep(data, settings)
+    return examples_lib.keep(data, settings, texts)
 
 
 def _check_reproducible(preprocessing_name):
@@ -403,8 +413,14 @@ def _check_reproducible(preprocessing_name):
       )
 
 
-def _made_ahead(batches, settings, is_ordered):
-  """Returns `batches` made ahead of the step in threads that do nothing else."""
+def made_ahead(batches, settings, is_ordered):
+  """Returns `batches` made ahead of the step in threads that do nothing else.
+
+  Args:
+    batches: a tf.data.Dataset.
+    settings: DataSettings, or others with `num_preprocessing_threads`.
+    is_ordered: whether their order is kept.
+  """
   options = tf.data.Options()
   options.deterministic = is_ordered
   options.experimental_optimization.map_and_batch_fusion = True
@@ -464,7 +480,6 @@ class Input:
       self._num_batches = _make_counter('num_batches_read', tf.int64)
       self._wait_secs = _make_counter('input_wait_secs', tf.float64)
       self._num_batches_now = self._num_batches.read_value()
-      self.wait_secs = self._wait_secs.read_value()  # So far, of all steps.
 
   def next_batch(self):
     """Adds to the graph the taking of a Batch; each call takes another one, in this order."""
@@ -481,6 +496,10 @@ class Input:
         batch = tf.nest.map_structure(tf.identity, batch)
     self._previous = tf.nest.flatten(batch)
     return batch
+
+  def read_wait_secs(self):
+    """Adds to the graph the reading of the seconds that batches were waited for, and returns it."""
+    return self._wait_secs.read_value()
 
   def first_step(self, session):
     """Returns a context in which `session` runs its first step. Raises InputError there."""

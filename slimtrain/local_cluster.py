@@ -34,6 +34,9 @@ class LocalClusterSettings(settings_lib.Settings):
   logs_dir: str | None = settings_lib.setting(
     None, "The directory for what each task writes. Unset: a new one among the system's temporary."
   )
+  command: tuple[str, ...] = settings_lib.setting(
+    (), 'The command that trains. It is better written behind --, after the flags.'
+  )
   max_restarts: int = settings_lib.setting(
     20, 'How often tasks that were killed are started again, all together.', lower=0
   )
@@ -120,18 +123,17 @@ class Signals:
 class LocalCluster:
   """The tasks, and what is done when one ends."""
 
-  def __init__(self, settings, command):
+  def __init__(self, settings):
     """Chooses ports and makes the tasks, without starting them.
 
     Args:
-      settings: LocalClusterSettings.
-      command: the words of the command that trains; a file that ends in .py is run by Python.
+      settings: LocalClusterSettings; a command that is a file that ends in .py is run by Python.
 
     Raises:
       InputError: when the command does not exist, or says what the launcher says.
     """
     self._settings = settings
-    command = _complete(command)
+    command = _complete(settings.command)
     if settings.logs_dir:
       files.check_writable('logs_dir', settings.logs_dir)
     self.log_dir = settings.logs_dir or tempfile.mkdtemp(prefix='slimtrain_cluster_')
@@ -271,14 +273,14 @@ class LocalCluster:
     )
 
 
-def launch(settings, command):
-  """Runs the cluster of LocalClusterSettings `settings`, whose tasks are the `command`.
+def launch(settings):
+  """Runs the cluster of LocalClusterSettings `settings`.
 
   Raises:
     InputError: when the command is at fault.
     FailedClusterError: when a task failed, or a signal came.
   """
-  LocalCluster(settings, command).run()
+  LocalCluster(settings).run()
 
 
 def _complete(command):

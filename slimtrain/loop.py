@@ -5,7 +5,7 @@ import os
 import time
 
 from slimcompat import errors, tf
-from slimtrain import checkpoints, console, finiteness, inputs, saving, summaries, watchdog
+from slimtrain import checkpoints, console, finiteness, inputs, saving, summaries, tracing, watchdog
 
 
 class Loop:
@@ -30,6 +30,7 @@ class Loop:
     self._stride = settings.steps_per_run  # Steps that a run made last: others make some, too.
     self._next_save_secs = float('inf')  # Other than by a thread, or by steps.
     self._log = log
+    self._tracer = tracing.Tracer(settings.traces, settings.train_dir)
     self._validation = validation
     self._settings = settings
     self._saver = saver
@@ -59,6 +60,8 @@ class Loop:
     if session is not self._session:
       self._begin(session)
     step_before = self._num_steps
+    if self._validation and self._run_quietly is None and self._validate_missed(session):
+      return self._loss, True
     try:
       self._run(session, train_step_kwargs.get('summary_writer'), last_step)
     except finiteness.NotFiniteError as error:
@@ -82,7 +85,7 @@ class Loop:
       self._interrupted.saved()
     elif is_evaluated and saved:
       start_secs = time.monotonic()
-      is_last |= self._validate(saved)
+      is_last |= self._validate(saved, session)
       self._member.is_finishing = is_last
       # Not the time of a step.
       self._line_secs += time.monotonic() - start_secs
@@ -101,10 +104,16 @@ class Loop:
       # A first checkpoint, for a loss that is near.
       self._next_save_secs = 0.0
 
-  def _validate(self, checkpoint):
+  def _validate_missed(self, session):
+    """Makes up, before the first step, for an evaluation; returns whether it ends the run."""
+    is_missed = self._validation.start(session, self._num_steps)
+    newest = is_missed and checkpoints.newest(self._settings.train_dir)
+    return bool(newest) and self._validate(newest, session)
+
+  def _validate(self, checkpoint, session):
     """Returns whether the evaluation of a checkpoint ends the run; a full disk does not."""
     try:
-      return self._validation.run(checkpoint)
+      return self._validation.run(checkpoint, session)
     except (OSError, RuntimeError, tf.errors.OpError) as error:
       if not saving.is_full(error):
         raise
@@ -123,8 +132,11 @@ class Loop:
         self._run_quietly = session.make_callable(self._step.global_step)
         self._line_secs = time.monotonic()
       has_line = is_first or self._is_line_due(last_step)
-      if has_line or time.monotonic() >= self._next_summary_secs:
-        self._run_and_report(session, writer, has_line)
+      is_traced = bool(self._log) and self._tracer.is_due(
+        self._num_steps, self._num_steps + self._stride
+      )
+      if has_line or is_traced or time.monotonic() >= self._next_summary_secs:
+        self._run_and_report(session, writer, has_line, is_traced)
       else:
         self._count(self._run_quietly())
     if is_first:
@@ -152,6 +164,8 @@ class Loop:
     self._saver.restore(session, newest)
     self._num_steps = checkpoints.saved_step(newest)
     self._log.rewind(self._num_steps)
+    if self._validation:
+      self._validation.start(session, self._num_steps)
     self._line_step, self._line_secs = self._num_steps, time.monotonic()
 
   def _is_line_due(self, last_step):
@@ -160,18 +174,20 @@ class Loop:
     is_due = _crosses(self._num_steps, reached, self._settings.log_every_n_steps)
     return is_due or reached >= last_step
 
-  def _run_and_report(self, session, writer, has_line):
+  def _run_and_report(self, session, writer, has_line, is_traced):
     step = self._step
     fetches = {
       'loss': step.loss,
       'step': step.global_step,
       'scalars': step.scalars,
-      'wait_secs': step.source.wait_secs,
+      'wait_secs': step.wait_secs,
     }
     has_summary = writer and time.monotonic() >= self._next_summary_secs
     if has_summary:
       fetches['summary'] = step.summary_op
-    results = session.run(fetches)
+    if has_line:
+      fetches['dumped'] = step.dumped
+    results = self._tracer.run(session, fetches, writer) if is_traced else session.run(fetches)
     now_secs = time.monotonic()
     self._loss = results['loss']
     self._count(results['step'])
@@ -203,6 +219,8 @@ class Loop:
       left_secs = (self._settings.max_number_of_steps - self._num_steps) * secs_per_step
       line += f', {datetime.timedelta(seconds=round(left_secs))} left'
     console.say(line)
+    for name, value in results['dumped'].items():
+      console.say(tracing.describe(name, value))
     values = {
       'loss': parts.pop('total_loss'),
       'learning_rate': learning_rate,

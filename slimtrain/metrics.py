@@ -6,7 +6,8 @@ from collections.abc import Callable
 import numpy as np
 
 from datasets import dataset_info
-from slimcompat import slim, tables, tf
+from slimcompat import errors, slim, tables, tf
+from slimtrain import figures
 from slimtrain import settings as settings_lib
 
 
@@ -14,6 +15,11 @@ from slimtrain import settings as settings_lib
 class MetricSettings(settings_lib.Settings):
   """Metrics."""
 
+  top_k: str | None = settings_lib.setting(
+    None,
+    'single_label: numbers k, separated by commas, for which eval/Recall_k is the share of examples'
+    ' whose class is among the k likeliest. There is Recall_5 anyway, of more than 5 classes.',
+  )
   decision_threshold: float = settings_lib.setting(
     0.5,
     'multi_label: the probability from which on a label counts as predicted, for F1 and'
@@ -21,6 +27,19 @@ class MetricSettings(settings_lib.Settings):
     above=0,
     below=1,
   )
+
+  def __post_init__(self):
+    super().__post_init__()
+    self.find_top_k()
+
+  def find_top_k(self):
+    """Returns the numbers of `top_k`. Raises InputError."""
+    names = settings_lib.split_names(self.top_k)
+    if not all(name.isdecimal() and int(name) for name in names):
+      raise errors.InputError(
+        f'--top_k={self.top_k} is no list of numbers from 1 on. Separate them by commas, as in 3,5.'
+      )
+    return sorted({int(name) for name in names})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,9 +58,7 @@ class Metric:
 def average_precision(scores, labels):
   """Returns the mean, over the classes that have examples, of the average precision.
 
-  The area under a class's curve of precision by recall, in steps: the precision at each score,
-  times what the recall gains there; examples of the same score count together. NaN without any
-  label.
+  As figures.precision_recall_curve has it. NaN without any label.
 
   Args:
     scores: `[examples, classes]`, higher where a class is likelier.
@@ -49,21 +66,12 @@ def average_precision(scores, labels):
   """
   return np.mean(
     [
-      _average_precision(class_scores, class_labels)
+      figures.precision_recall_curve(class_scores, class_labels).area
       for class_scores, class_labels in zip(scores.T, labels.T, strict=True)
       if class_labels.any()
     ]
     or [np.nan]
   )
-
-
-def _average_precision(scores, labels):
-  order = np.argsort(-scores, kind='stable')
-  scores, labels = scores[order], labels[order].astype(float)
-  is_last = np.append(scores[1:] != scores[:-1], True)  # Of those with the same score.
-  num_right = np.cumsum(labels)[is_last]
-  precisions = num_right / (np.flatnonzero(is_last) + 1)
-  return np.sum(precisions * np.diff(num_right, prepend=0)) / labels.sum()
 
 
 def _predicted(model, settings):
@@ -134,6 +142,17 @@ def _make_r2(model, labels, settings):
   return value, update
 
 
+def _recall(k):
+  """Returns the row of the share of examples whose label is among the `k` likeliest classes."""
+  return Metric(
+    f'Recall_{k}',
+    lambda model, labels, settings: tf.metrics.mean(
+      tf.cast(tf.math.in_top_k(model.logits, labels, k), tf.float32)
+    ),
+    min_classes=k + 1,
+  )
+
+
 METRICS = tables.Table(
   'metric',
   [
@@ -141,14 +160,7 @@ METRICS = tables.Table(
       'Accuracy',
       lambda model, labels, settings: tf.metrics.accuracy(labels, tf.argmax(model.logits, axis=-1)),
     ),
-    Metric(
-      'Recall_5',
-      # The share of examples whose label is among the 5 likeliest classes.
-      lambda model, labels, settings: tf.metrics.mean(
-        tf.cast(tf.math.in_top_k(model.logits, labels, 5), tf.float32)
-      ),
-      min_classes=6,
-    ),
+    _recall(5),
     Metric('mAP', _make_map, task='multi_label'),
     Metric('F1', _make_f1, task='multi_label'),
     Metric('Exact_match', _make_exact_match, task='multi_label'),
@@ -179,13 +191,27 @@ def make(settings, model, labels, data):
     model: a models.Model.
     labels: of its batch, as inputs.Batch has them.
     data: the inputs.Data.
+
+  Raises:
+    InputError: when the settings are not for the data.
   """
   made = {
     row.name: row.make(model, labels, settings)
-    for row in METRICS.values()
+    for row in (*METRICS.values(), *_more_recalls(settings, data))
     if row.task == data.task and data.num_classes >= row.min_classes
   }
   return {name: value for name, (value, _) in made.items()}, [update for _, update in made.values()]
+
+
+def _more_recalls(settings, data):
+  """Returns the rows for `top_k`, without those in the table."""
+  numbers = settings.find_top_k()
+  if numbers and (data.task != 'single_label' or numbers[-1] >= data.num_classes):
+    raise errors.InputError(
+      f'--top_k={settings.top_k} says nothing: the dataset has {data.num_classes} classes and the'
+      f' task {data.task}. It is for one label per image, and for less than all classes.'
+    )
+  return [row for row in map(_recall, numbers) if row.name not in METRICS]
 
 
 def by_tag(values, data):

@@ -46,6 +46,16 @@ def build_model(settings, images, num_classes):
   return Model(*network_fn(images))
 
 
+def predictions(task, logits):
+  """Returns what the logits [batch, classes] mean: probabilities; for regression, the targets.
+
+  Those of a single label add up to 1; where several may apply, each is one of its own.
+  """
+  if task == 'regression':
+    return logits
+  return tf.nn.sigmoid(logits) if task == 'multi_label' else tf.nn.softmax(logits)
+
+
 def build_trained_model(settings, batch, data, class_weights=None):
   """Returns the Model of a batch's images for training, and collects its losses.
 

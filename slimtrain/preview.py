@@ -6,14 +6,13 @@ import numpy as np
 from PIL import Image
 
 from slimcompat import tf
-from slimtrain import mosaics
+from slimtrain import mosaics, visible_range
 from slimtrain.preprocessing import preprocessing_factory
 
 FILE_NAME = 'preview.png'
 NUM_EXAMPLES = 5
 _NUM_AUGMENTED = 8
 _TILE_SIDE = 128
-_PROBE_SIDE = 256
 _EVALUATION_COLOR = '#1f77b4'
 
 
@@ -69,7 +68,9 @@ def _see(name, pictures, settings, dataset_dir):
       for is_training in (False, True)
     )
   with tf.Session(graph=graph, config=tf.ConfigProto(device_count={'GPU': 0})) as session:
-    black, white = _range(session.run(evaluated, {image: _probe(channels)}))
+    black, white = visible_range.black_and_white(
+      session.run(evaluated, {image: visible_range.probe(channels)})
+    )
 
     def show(result):
       values = (result - black) / (white - black)
@@ -83,16 +84,3 @@ def _see(name, pictures, settings, dataset_dir):
       feed = {image: pixels.reshape(*pixels.shape[:2], channels)}
       augmented = [show(session.run(trained, feed)) for _ in range(_NUM_AUGMENTED)]
       yield picture, show(session.run(evaluated, feed)), augmented
-
-
-def _probe(channels):
-  """Returns an image that is black on the left and white on the right."""
-  probe = np.zeros((_PROBE_SIDE, _PROBE_SIDE, channels), np.uint8)
-  probe[:, _PROBE_SIDE // 2 :] = 255
-  return probe
-
-
-def _range(seen):
-  """Returns what black and white became in each channel, of a preprocessed probe."""
-  black, white = seen.min(axis=(0, 1)), seen.max(axis=(0, 1))
-  return black, np.where(white > black, white, black + 1)

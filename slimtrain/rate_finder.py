@@ -90,7 +90,7 @@ def find(settings):
   deployment.start_runtime(run.session)
   data = inputs.load_data(run.data)
   losses_lib.find(run.model.loss, data.task)
-  curve = _run(_at_rising_rates(settings, run, data), data, settings.num_steps)
+  curve = _run(_at_rising_rates(settings, run), data, settings.num_steps)
   rows = zip(*curve[:3], strict=True)
   lines = ['learning_rate,loss,smoothed_loss', *(','.join(f'{x:.7g}' for x in row) for row in rows)]
   csv_path = os.path.join(run.train_dir, CSV_FILE)
@@ -114,15 +114,14 @@ def find(settings):
   return curve, suggestion
 
 
-def _at_rising_rates(settings, run, data):
+def _at_rising_rates(settings, run):
   """Returns TrainingSettings `run` with the learning rates of RateFinderSettings `settings`."""
   rising = learning_rates.LearningRateSettings(
     learning_rate=settings.min_rate,
     learning_rate_decay_type='exponential',
     learning_rate_decay_factor=settings.max_rate / settings.min_rate,
     learning_rate_staircase=False,
-    # The schedule makes whole steps of it, by rounding down: one less than all.
-    num_epochs_per_decay=(settings.num_steps - 0.5) * run.images_per_decay_step / data.num_examples,
+    num_steps_per_decay=settings.num_steps - 1,
   )
   return dataclasses.replace(run, learning_rate=rising, steps_per_run=1)
 

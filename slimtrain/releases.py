@@ -8,7 +8,7 @@ import urllib.parse
 from datasets import downloads, user_files
 from nets import nets_factory
 from slimcompat import errors, slim, tf
-from slimtrain import checkpoint_files, checkpoints, console, files
+from slimtrain import checkpoint_files, checkpoints, console, files, model_facts
 
 IMAGENET = 'imagenet'  # The --checkpoint_path that stands for what was released for the net.
 _HASHES_FILE = 'sha256.json'  # In the cache: {path of a file there: its SHA-256 when it was new}.
@@ -44,7 +44,7 @@ def fill_in(settings, image_size_flag):
     InputError: when nothing was released for the net.
   """
   network = nets_factory.NETWORKS[settings.model.model_name]
-  release = _find_release(network)
+  release = find_release(network)
   data = settings.data
   offset = network.labels_offset if release.labels_offset is None else release.labels_offset
   released = {image_size_flag: release.image_size, 'preprocessing_name': release.preprocessing}
@@ -94,7 +94,7 @@ def fetch(model_name, mirror=None):
       was fetched first, or it is not of the net.
   """
   network = nets_factory.NETWORKS[model_name]
-  release = _find_release(network)
+  release = find_release(network)
   # What was released with http is there with https, too.
   url = release.url.replace('http://', 'https://', 1)
   archive = os.path.basename(urllib.parse.urlsplit(url).path)
@@ -124,7 +124,8 @@ def fetch(model_name, mirror=None):
   return checkpoint
 
 
-def _find_release(network):
+def find_release(network):
+  """Returns the released_checkpoints.Checkpoint of a net. Raises InputError if there is none."""
   if not network.checkpoints:
     having = [row.name for row in nets_factory.NETWORKS.values() if row.checkpoints]
     raise errors.InputError(
@@ -165,7 +166,7 @@ def _check(network, release, checkpoint, folder):
     file = checkpoint_files.CheckpointFile(checkpoint)
     for name in file.shapes:
       file.value(name)
-    num_classes = _count_classes(network, file.shapes)
+    num_classes = model_facts.count_classes(network, file.shapes)
     size = release.image_size or network.image_size
     with tf.Graph().as_default():
       network_fn = nets_factory.get_network_fn(network.name, num_classes)
@@ -180,18 +181,6 @@ def _check(network, release, checkpoint, folder):
       f'What was fetched as {release.name} is no checkpoint of {network.name}. {error} Remove'
       f' {folder} to fetch it again.'
     ) from error
-
-
-def _count_classes(network, shapes):
-  """Returns the number of classes of the classifiers in a checkpoint."""
-  counts = {
-    shape[-1]
-    for name, shape in shapes.items()
-    if name.startswith(network.classifier_scopes) and name.endswith('/biases')
-  }
-  if len(counts) != 1:
-    raise errors.InputError(f'Its classifier, {network.classifier_scopes[:1]}, is not there.')
-  return counts.pop()
 
 
 def _read_hashes(cache_dir):

@@ -1,5 +1,6 @@
-"""What a train_dir says of itself: model.json of the model, run.json of each time it ran."""
+"""What a train_dir says of each time it ran: run.json."""
 
+import contextlib
 import datetime
 import hashlib
 import json
@@ -12,12 +13,10 @@ from importlib import metadata
 import numpy as np
 
 from datasets import dataset_info
-from nets import nets_factory
 from slimcompat import tf
-from slimtrain import files, models
+from slimtrain import files
 from slimtrain import settings as settings_lib
 
-MODEL_FILE = 'model.json'
 RUN_FILE = 'run.json'
 _PACKAGES = ('slimtrain', 'tensorflow', 'tf_slim', 'numpy')
 # Flags that each task of a cluster may have its own of.
@@ -29,6 +28,7 @@ _OF_A_TASK = {
   'checkpoint_name_map',
   'checkpoint_path',
   'cluster_timeout_secs',
+  'debug_dump',
   'dataset_dir',
   'early_stop_patience',
   'eval_every_epochs',
@@ -56,31 +56,8 @@ _OF_A_TASK = {
   'summarize_activations',
   'summarize_weights',
   'task',
+  'trace_every_n_steps',
 }
-
-
-def write_model(settings, data):
-  """Writes what it takes to use the checkpoints: the net, the classes, the preprocessing.
-
-  Args:
-    settings: TrainingSettings.
-    data: the inputs.Data.
-  """
-  network = nets_factory.NETWORKS[settings.model.model_name]
-  names = getattr(data.dataset, 'labels_to_names', None) or {}
-  offset = settings.data.labels_offset
-  content = {
-    'model_name': settings.model.model_name,
-    'task': data.task,
-    'num_classes': data.num_classes,
-    'class_names': [names.get(n + offset, str(n + offset)) for n in range(data.num_classes)],
-    'labels_offset': offset,
-    'image_size': models.image_size(settings.model, settings.train_image_size),
-    'preprocessing_name': settings.data.preprocessing_name or network.preprocessing,
-    'use_grayscale': settings.data.use_grayscale,
-    'moving_average_decay': settings.moving_average_decay,
-  }
-  files.write_json(os.path.join(settings.train_dir, MODEL_FILE), content)
 
 
 def shared(settings, data):
@@ -111,6 +88,7 @@ def write_run(settings, data, first_step):
   entry = {
     'started': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
     'first_step': first_step,
+    'last_step': settings.max_number_of_steps,
     'command': sys.argv,
     'versions': {'python': platform.python_version(), **_versions()},
     'machine': {
@@ -124,16 +102,29 @@ def write_run(settings, data, first_step):
       'name': settings.data.dataset_name,
       'split': settings.data.dataset_split_name,
       'examples': data.num_examples,
+      'class_counts': data.class_counts,
       'skipped': data.num_skipped,
       'hash': _hash_of_data(data),
     },
     'trained_parameters': int(sum(np.prod(shape, dtype=np.int64) for shape in shapes)),
     'seed': settings.seed,
   }
-  files.write_json(path, [*_read_runs(path), entry])
+  files.write_json(path, [*read_runs(path), entry])
 
 
-def _read_runs(path):
+def write_end(train_dir, last_step):
+  """Says in run.json that the run has ended by itself, and after which step."""
+  path = os.path.join(train_dir, RUN_FILE)
+  runs = read_runs(path)
+  if runs:
+    finished = datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds')
+    runs[-1] = {**runs[-1], 'last_step': last_step, 'finished': finished}
+    with contextlib.suppress(OSError):  # A full disk is no reason for the run to fail at its end.
+      files.write_json(path, runs)
+
+
+def read_runs(path):
+  """Returns the entries of a run.json, the last run's last; none of a file that says nothing."""
   try:
     with open(path, encoding='utf-8') as file:
       return list(json.load(file))

@@ -1,8 +1,9 @@
 """Frozen dataclasses of settings, and the absl flags made from them.
 
 A settings class stands beside the code that reads it. Each field made by `setting` becomes the
-flag of the same name; a field made by `group` holds another settings object, whose flags stand
-under a heading of their own in `--help`. Library code takes settings objects, so that a test or
+flag of the same name, one that may be repeated where the field is a tuple of strings; a field made
+by `group` holds another settings object, whose flags stand under a heading of their own in
+`--help`. Library code takes settings objects, so that a test or
 a notebook needs no flags.
 """
 
@@ -99,7 +100,7 @@ def _described_choices(limits):
   choices = _choices(limits)
   for name in choices:
     reads = getattr(choices[name], 'reads', ()) if isinstance(choices, tables.Table) else ()
-    yield f'{name} ({", ".join("--" + flag for flag in reads)})' if reads else name
+    yield f'{name} ({", ".join("--" + flag for flag in reads)})' if reads else str(name)
 
 
 def _is_setting(field):
@@ -135,12 +136,15 @@ _FLAG_MAKERS = {
   str: lambda *args, **kwargs: flags.DEFINE(
     flags.ArgumentParser(), *args, serializer=flags.ArgumentSerializer(), **kwargs
   ),
+  tuple: lambda *args, **kwargs: flags.DEFINE_multi_string(*args, **kwargs),
 }
 
 
 def _value_type(settings_class, name):
   """Returns the type of a field's value other than None."""
   annotation = typing.get_type_hints(settings_class)[name]
+  if typing.get_origin(annotation) is tuple:
+    return tuple
   if isinstance(annotation, types.UnionType):
     return next(part for part in typing.get_args(annotation) if part is not types.NoneType)
   return annotation
@@ -178,6 +182,14 @@ def values(settings):
   }
 
 
+def find(settings, name):
+  """Returns the value of the setting `name`, whatever group it stands in. Raises KeyError."""
+  for _, part in _groups(settings):
+    if name in (field.name for field in dataclasses.fields(part) if _is_setting(field)):
+      return getattr(part, name)
+  raise KeyError(name)
+
+
 def define_flags(defaults, flag_values=FLAGS):
   """Defines a flag for every field of the settings object `defaults` and of its groups."""
   for heading, settings in _groups(defaults):
@@ -197,7 +209,8 @@ def from_flags(settings_class, flag_values=FLAGS):
   values = {}
   for field in dataclasses.fields(settings_class):
     if _is_setting(field):
-      values[field.name] = flag_values[field.name].value
+      value = flag_values[field.name].value
+      values[field.name] = tuple(value) if isinstance(value, list) else value
     else:
       values[field.name] = from_flags(type(field.default_factory()), flag_values)
   settings = settings_class(**values)
@@ -215,7 +228,8 @@ def to_flagfile(settings):
     values = ((field.name, getattr(part, field.name)) for field in dataclasses.fields(part))
     for name, value in values:
       if value is not None and not dataclasses.is_dataclass(value):
-        lines.append(f'--{name}={value}')
+        parts = value if isinstance(value, tuple) else (value,)
+        lines += [f'--{name}={part}' for part in parts]
   return '\n'.join(lines) + '\n'
 
 
@@ -243,14 +257,17 @@ def import_plugin(path):
     ) from error
 
 
-def run(defaults, action, leave=sys.exit, takes_command=False):
+def run(defaults, action, complete=None, operands=None, leave=sys.exit):
   """Runs a script: defines the flags of `defaults`, parses the command line, calls `action`.
 
   Args:
     defaults: the script's settings object, with its default values.
     action: a function of the settings object that the flags gave.
+    complete: a function of that object and the set of the names of the flags that were given,
+      which returns the settings to act on: others may follow from what a checkpoint is.
+    operands: the name of the setting, a tuple of strings, that takes the words of the command line
+      that are no flags; None refuses such words.
     leave: a function of the exit code that ends the process.
-    takes_command: whether the words after the flags are a command, which `action` gets, too.
 
   Exits with 0, or with 1 after one sentence on the standard error when the input is at fault;
   an error may have an `exit_code` of its own.
@@ -267,11 +284,16 @@ def run(defaults, action, leave=sys.exit, takes_command=False):
 
   def main(argv):
     try:
-      if len(argv) > 1 and not takes_command:
+      if operands:
+        FLAGS[operands].value = [*FLAGS[operands].value, *argv[1:]]
+      elif len(argv) > 1:
         raise errors.InputError(f'{argv[1]!r} is not a flag; flags look like --name=value.')
       for path in split_names(FLAGS.plugin):
         import_plugin(path)
-      action(from_flags(type(defaults)), *([argv[1:]] if takes_command else []))
+      settings = from_flags(type(defaults))
+      if complete:
+        settings = complete(settings, {name for name in FLAGS if FLAGS[name].present})
+      action(settings)
     except errors.InputError as error:
       fail(error)
     except KeyboardInterrupt:
@@ -296,6 +318,8 @@ def run(defaults, action, leave=sys.exit, takes_command=False):
       fail(error)
 
   console.start()
+  # Flags may then stand after such words as well.
+  FLAGS.set_gnu_getopt(bool(operands))
   app.run(main, flags_parser=parse)
 
 

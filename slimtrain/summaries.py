@@ -1,6 +1,9 @@
 """TensorBoard summaries, under the tags that slim gave them."""
 
 from slimcompat import slim, tf
+from slimtrain import visible_range
+
+_NUM_IMAGES = 16  # Of a batch, at most.
 
 
 def training_scalars(clone, losses, score):
@@ -26,6 +29,20 @@ def add_activations(end_points):
   for name, end_point in end_points.items():
     tf.summary.histogram(f'activations/{name}', end_point)
     tf.summary.scalar(f'sparsity/{name}', tf.math.zero_fraction(end_point))
+
+
+def add_images(images, data_settings, model_name):
+  """Adds the first images of a batch to the graph's summaries, in colours for a screen.
+
+  Args:
+    images: `[batch, height, width, channels]`, preprocessed.
+    data_settings: the DataSettings that say how.
+    model_name: the net, for those that don't.
+  """
+  size, num_channels = images.shape.as_list()[2:]
+  black_and_white = visible_range.of_preprocessing(data_settings, model_name, size, num_channels)
+  pixels = visible_range.to_pixels(images, *black_and_white)
+  tf.summary.image('images', pixels, max_outputs=_NUM_IMAGES)
 
 
 def add_weights():

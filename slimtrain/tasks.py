@@ -81,7 +81,7 @@ def work(settings):
   settings, data, member = start
   loss = None
   with member.supervised(), tf.Graph().as_default(), member.placed():
-    step = training.build(settings, data, member, 0)
+    step, _ = training.build(settings, data, member, 0)
     console.say(training.describe_steps(settings, data, step))
     with interruption.Interruption() as interrupted:
       loss = slim.learning.train(
@@ -161,7 +161,7 @@ def watch(settings):
       patience.wait(f'a new checkpoint in {settings.train_dir}')
       continue
     step = checkpoints.saved_step(newest)
-    if validation.run(newest):
+    if validation.run(newest, None):
       break
     evaluated = newest
     patience = membership.Patience(settings.cluster.cluster_timeout_secs)

@@ -19,6 +19,7 @@ from slimtrain import (
   learning_rates,
   loop,
   membership,
+  model_facts,
   models,
   optimizers,
   recovery,
@@ -28,6 +29,7 @@ from slimtrain import (
   saving,
   summaries,
   sync_replicas,
+  tracing,
   unfreezing,
   variable_scopes,
 )
@@ -67,6 +69,9 @@ class TrainingSettings(settings_lib.Settings):
   )
   summarize_weights: bool = settings_lib.setting(
     False, 'Whether the summaries hold histograms of the weights.'
+  )
+  summarize_images: bool = settings_lib.setting(
+    False, 'Whether the summaries hold images of the batch, as training sees them.'
   )
   step_timeout_secs: float | None = settings_lib.setting(
     None,
@@ -120,6 +125,7 @@ class TrainingSettings(settings_lib.Settings):
     validation_lib.ValidationSettings
   )
   fine_tuning: checkpoints.FineTuningSettings = settings_lib.group(checkpoints.FineTuningSettings)
+  traces: tracing.TracingSettings = settings_lib.group(tracing.TracingSettings)
   devices: deployment.DeploymentSettings = settings_lib.group(deployment.DeploymentSettings)
   session: deployment.SessionSettings = settings_lib.group(deployment.SessionSettings)
   cluster: cluster_lib.ClusterSettings = settings_lib.group(cluster_lib.ClusterSettings)
@@ -145,15 +151,21 @@ class TrainingSettings(settings_lib.Settings):
             f'--mixed_precision=float16 and --{name} exclude each other: the scale of the loss'
             ' belongs to one optimizer. Leave one of them out.'
           )
+    if self.learning_rate.learning_rate_decay_type == 'plateau' and not self.validation.eval_split:
+      raise errors.InputError(
+        '--learning_rate_decay_type=plateau needs --eval_split, such as validation: the rate falls'
+        ' when evaluations there gain no more.'
+      )
     for name, value in (
       ('steps_per_run', self.steps_per_run),
       ('accumulate_steps', self.gradients.accumulate_steps),
     ):
-      if value > 1 and self.summarize_activations:
-        raise errors.InputError(
-          f'--{name}={value} and --summarize_activations exclude each other: activations cannot'
-          ' leave a loop of the graph. Leave one of them out.'
-        )
+      for what in ('activations', 'images'):
+        if value > 1 and getattr(self, f'summarize_{what}'):
+          raise errors.InputError(
+            f'--{name}={value} and --summarize_{what} exclude each other: {what} cannot leave a'
+            ' loop of the graph. Leave one of them out.'
+          )
 
   @property
   def images_per_step(self):
@@ -181,6 +193,8 @@ class TrainStep(NamedTuple):
   scalars: dict  # {tag: scalar tensor} of the last step, for its summary: with learning_rate.
   summary_op: tf.Tensor
   source: inputs.Input
+  dumped: dict  # {name: tensor} of --debug_dump.
+  wait_secs: tf.Tensor  # Seconds that all steps so far have waited for their input.
   batch_size: int  # Examples in a step.
   sync: sync_replicas.SyncReplicas | None = None  # What waits for the other workers, if they do.
 
@@ -253,7 +267,7 @@ def _train(settings, data, member, given):
   if _is_released(settings) and not resumed:
     settings = releases.fetched(settings)
   with tf.Graph().as_default(), member.placed():
-    step = build(settings, data, member, first_step)
+    step, batches = build(settings, data, member, first_step)
     restore = resume_plan = None
     if resumed:
       resume_plan = checkpoints.plan_resume(settings.train_dir)
@@ -265,7 +279,7 @@ def _train(settings, data, member, given):
         return None
       if fresh := resume_plan.missing:
         console.say(
-          f'What the optimizer keeps of newly trained variables starts fresh: {len(fresh)}'
+          f'What newly trained variables or a new schedule need starts fresh: {len(fresh)}'
           f' variables, first {fresh[0].op.name}.'
         )
     elif start := checkpoints.plan_start(settings.fine_tuning, data.num_classes):
@@ -274,7 +288,8 @@ def _train(settings, data, member, given):
       restore = checkpoints.make_restore_fn(start)
     console.say(describe_steps(settings, data, step))
     files.write_text(os.path.join(settings.train_dir, FLAGS_FILE), settings_lib.to_flagfile(given))
-    run_facts.write_model(settings, data)
+    num_channels = batches.element_spec.images.shape.as_list()[-1]
+    model_facts.write(settings.train_dir, model_facts.of_run(settings, data, num_channels))
     run_facts.write_run(settings, data, first_step)
     saver = saving.make_saver(settings.train_dir, resume_plan)
     log = run_log.RunLog(settings.train_dir, first_step, data.num_examples / step.batch_size)
@@ -313,19 +328,21 @@ def _train(settings, data, member, given):
       interrupted.signal_number,
       f'{name} ended the run; {newest} is saved. Run the same command again to go on.',
     )
+  run_facts.write_end(settings.train_dir, checkpoints.saved_step(newest))
   console.say(f'Finished: {newest}')
   member.finish()
   return loss
 
 
 def build(settings, data, member, first_step):
-  """Builds the graph of a run, from the step `first_step` on; returns its TrainStep."""
+  """Builds the graph of a run, from the step `first_step` on; returns its TrainStep and batches."""
   if settings.seed is not None:
     tf.set_random_seed(settings.seed)
+  batches = make_batches(settings, data, first_step)
   with garbage.not_collected():
-    step = build_train_step(settings, data, make_batches(settings, data, first_step))
+    step = build_train_step(settings, data, batches)
   member.sync = step.sync
-  return step
+  return step, batches
 
 
 def make_batches(settings, data, first_step=0):
@@ -375,7 +392,8 @@ def build_train_step(settings, data, batches):
   with tf.device('/device:CPU:0'):
     with tf.control_dependencies(list(scalars.values())):
       run_op = tf.no_op('run_steps')
-      next_step = global_step.read_value()
+      next_step, wait_secs = global_step.read_value(), source.read_wait_secs()
+      dumped = tracing.find_tensors(settings_lib.split_names(settings.traces.debug_dump))
     steps_before = global_step.read_value()
     for tag, value in scalars.items():
       tf.summary.scalar(tag, value)
@@ -389,6 +407,8 @@ def build_train_step(settings, data, batches):
     scalars,
     tf.summary.merge_all(),
     source,
+    dumped,
+    wait_secs,
     settings.images_per_step,
     sync,
   )
@@ -512,6 +532,8 @@ def _build_batch(settings, data, source, global_step, learning_rate, optimizer, 
   def build_model():
     batch = source.next_batch()
     records.append(batch.records)
+    if settings.summarize_images and len(records) == 1:
+      summaries.add_images(batch.images, settings.data, settings.model.model_name)
     first_op = len(tf.get_default_graph().get_operations())
     with checkpoints.frozen_batch_norm(settings.fine_tuning):
       model = models.build_trained_model(settings.model, batch, data, class_weights)

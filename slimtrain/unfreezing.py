@@ -5,8 +5,9 @@ from typing import NamedTuple
 from slimcompat import errors, tf
 from slimtrain import variable_scopes
 
-# The graph's collection of the names of what the later optimizers keep.
-_LATER_STATE = 'later_optimizer_state'
+# The graph's collection of the names of what may be missing in a checkpoint that is continued: what
+# the later optimizers keep.
+LATER_STATE = 'later_state'
 _MOVING_AVERAGE = variable_scopes.MOVING_AVERAGE_SLOT
 
 
@@ -41,7 +42,7 @@ class Unfreezing(NamedTuple):
       self.has_begun, lambda: optimizer.apply_gradients(gradients), tf.no_op, name='unfreezing'
     )
     for variable in optimizer.variables():
-      tf.add_to_collection(_LATER_STATE, variable.op.name)
+      tf.add_to_collection(LATER_STATE, variable.op.name)
     return update
 
 
@@ -83,7 +84,7 @@ def find_fresh(missing_names, saved_names, restored_names):
     restored_names: of those that this run has, too.
   """
   trainable = {variable.op.name for variable in tf.trainable_variables()}
-  counted_later = set(tf.get_collection(_LATER_STATE))
+  counted_later = set(tf.get_collection(LATER_STATE))
   trained_owners = {owner for owner, slot in map(_split, saved_names) if slot != _MOVING_AVERAGE}
   restored_slots = {slot for owner, slot in map(_split, restored_names) if owner in trainable}
   fresh = set()

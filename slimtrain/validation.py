@@ -1,15 +1,22 @@
-"""Evaluation in the middle of training: on another split, keeping the best checkpoint."""
+"""Evaluation in the middle of training: on another split, keeping the best checkpoint.
+
+What was found stands in validation.json in the train_dir: the `metric`, its `value` and the
+`global_step` of the checkpoint in the folder best, and the `history`, pairs of a step and the value
+there, null if not finite. How long the last gain was ago, and the learning rate of the schedule
+plateau, follow from the history up to the step that the run has reached.
+"""
 
 import dataclasses
 import json
+import math
 import os
 import shutil
 
 from slimcompat import errors, tables, tf
-from slimtrain import console, evaluation, files, inputs, metrics, models
+from slimtrain import console, evaluation, files, inputs, metrics, model_facts, models, plateau
 from slimtrain import settings as settings_lib
 
-STATE_FILE = 'validation.json'  # In the train_dir: the best so far, and how long ago that was.
+STATE_FILE = 'validation.json'
 BEST_DIR = 'best'  # In the train_dir: the checkpoint that was best.
 
 
@@ -79,20 +86,44 @@ class Validation:
     }
     of_data['dataset_split_name'] = settings.validation.eval_split
     self._evaluation = evaluation.EvaluationSettings(
+      report=False,  # Training shall not wait for it.
       eval_image_size=settings.train_image_size,
       model=models.ModelSettings(settings.model.model_name),
       data=inputs.DataSettings(**of_data),
       session=settings.session,
     )
     inputs.load_data(self._evaluation.data)
-    self._metric = _find_metric(settings.validation.keep_best, data.task)
+    self._rate = settings.learning_rate
+    self._has_plateau = self._rate.learning_rate_decay_type == 'plateau'
+    self._metric = _find_metric(settings.validation.keep_best, data.task, self._has_plateau)
     steps = settings.validation.eval_every_steps
     epochs = settings.validation.eval_every_epochs or 1
     self.interval_steps = steps or max(1, round(epochs * data.num_examples / batch_size))
     self._state = _read_state(self._train_dir)
+    if self._metric and self._state.get('metric') != self._metric.name:
+      self._state = {'metric': self._metric.name}
+    self._history = self._state.setdefault('history', [])
 
-  def run(self, checkpoint):
-    """Evaluates a checkpoint in the train_dir; returns whether training is to stop."""
+  def start(self, session, step):
+    """Makes the session of a run that has reached a step as it was there.
+
+    Returns:
+      Whether the evaluation at that step is missing, as when the run was killed before its end.
+    """
+    self._history[:] = [entry for entry in self._history if entry[0] <= step]
+    plateau.set_scale(session, self._scale())
+    if self._metric is None:
+      return False
+    last_step = self._history[-1][0] if self._history else 0
+    return step // self.interval_steps > last_step // self.interval_steps
+
+  def run(self, checkpoint, session):
+    """Evaluates a checkpoint in the train_dir; returns whether training is to stop.
+
+    Args:
+      checkpoint: just saved.
+      session: of training, whose learning rate may fall.
+    """
     for decay in self._decays:
       folder = 'eval' if decay is None else 'eval_moving_averages'
       result = evaluation.evaluate(
@@ -100,7 +131,7 @@ class Validation:
           self._evaluation,
           checkpoint_path=checkpoint,
           eval_dir=os.path.join(self._train_dir, folder),
-          moving_average_decay=decay,
+          use_moving_averages=decay is not None,
         )
       )
       self._log.add_evaluation(
@@ -109,42 +140,56 @@ class Validation:
         'raw' if decay is None else 'averages',
         result,
       )
-    return self._metric is not None and self._compare(checkpoint, result)
+    return self._metric is not None and self._compare(checkpoint, result, session)
 
-  def _compare(self, checkpoint, result):
+  def _compare(self, checkpoint, result, session):
     """Keeps the checkpoint if it is the best; returns whether none was for too long."""
-    value = result[f'eval/{self._metric.name}']
-    best = self._state.get('value')
-    sign = -1 if self._metric.is_lower_better else 1
-    # NaN is never better, and always worse.
-    if value == value and (best is None or best != best or sign * value > sign * best):
-      self._state = {
-        'metric': self._metric.name,
-        'value': value,
-        'global_step': result['global_step'],
-        'num_without_gain': 0,
-      }
+    value, step = result[f'eval/{self._metric.name}'], result['global_step']
+    value = value if math.isfinite(value) else None
+    is_lower_better = self._metric.is_lower_better
+    scale_before = self._scale()
+    self._history.append([step, value])
+    if self._scale() != scale_before:
+      console.say(
+        f'{self._rate.plateau_patience} evaluations without a gain in {self._metric.name}: the'
+        f' learning rate falls to {self._scale() / scale_before:.4g} of what it was.'
+      )
+      plateau.set_scale(session, self._scale())
+    if self._validation.keep_best and plateau.is_gain(
+      value, self._state.get('value'), is_lower_better
+    ):
       _keep(checkpoint, os.path.join(self._train_dir, BEST_DIR))
+      self._state.update(value=value, global_step=step)
       console.say(f'The best so far: {self._metric.name} {value:g}, kept in {BEST_DIR}.')
-    else:
-      self._state['num_without_gain'] = self._state.get('num_without_gain', 0) + 1
     files.write_json(os.path.join(self._train_dir, STATE_FILE), self._state)
     patience = self._validation.early_stop_patience
-    if patience is None or self._state['num_without_gain'] < patience:
+    *_, num_without_gain = plateau.waits([value for _, value in self._history], is_lower_better)
+    if patience is None or num_without_gain < patience:
       return False
     console.say(
-      f'{self._state["num_without_gain"]} evaluations without a gain: training ends. The best,'
-      f' {self._metric.name} {self._state.get("value", float("nan")):g}, is that of step'
+      f'{num_without_gain} evaluations without a gain: training ends. The best,'
+      f' {self._metric.name} {self._state.get("value", math.nan):g}, is that of step'
       f' {self._state.get("global_step")}.'
     )
     return True
 
+  def _scale(self):
+    """Returns the factor of the learning rate that follows from the history."""
+    if not self._has_plateau:
+      return 1.0
+    return plateau.scale_after(
+      [value for _, value in self._history],
+      self._rate.learning_rate_decay_factor,
+      self._rate.plateau_patience,
+      self._metric.is_lower_better,
+    )
 
-def _find_metric(name, task):
-  """Returns the row of METRICS of a name in any case, None for None."""
-  if name is None:
-    return None
+
+def _find_metric(name, task, is_needed):
+  """Returns the row of METRICS of a name in any case; for None, the task's first if needed."""
   rows = {row.name.lower(): row for row in metrics.METRICS.values() if row.task == task}
+  if name is None:
+    return next(iter(rows.values())) if is_needed else None
   if name.lower() not in rows:
     known = [row.name for row in rows.values()]
     raise errors.InputError(f'--keep_best: {tables.unknown_name("metric", name, known)}')
@@ -154,7 +199,9 @@ def _find_metric(name, task):
 def _read_state(train_dir):
   try:
     with open(os.path.join(train_dir, STATE_FILE), encoding='utf-8') as file:
-      return dict(json.load(file))
+      state = dict(json.load(file))
+      state['history'] = [[int(step), value] for step, value in state.get('history', [])]
+      return state
   except FileNotFoundError:
     return {}
   except (ValueError, TypeError) as error:
@@ -170,6 +217,7 @@ def _keep(checkpoint, folder):
   old = set(os.listdir(folder))
   name = os.path.basename(checkpoint)
   new = [f for f in os.listdir(os.path.dirname(checkpoint)) if f.startswith(f'{name}.')]
+  new.append(model_facts.FILE_NAME)
   for file_name in new:
     temporary = os.path.join(folder, f'.{file_name}.tmp')
     try:

@@ -92,6 +92,7 @@ DIGITS = (*TRAIN, '--dataset_name=digits')
 MNIST = (*TRAIN, '--dataset_name=mnist')
 MOBILENET = (*DIGITS, '--model_name=mobilenet_v1_025', '--use_grayscale')
 EVALUATE = ('eval_image_classifier.py', '--model_name=lenet', '--eval_dir={0}/run')
+CLASSIFY = ('classify_images.py', '--checkpoint_path={0}/lenet')
 CONVERT = ('download_and_convert_data.py', '--dataset_dir={0}/converted')
 HOSTILE = {
   'no dataset_dir': ((*TRAIN, '--dataset_name=mnist'), '--dataset_dir'),
@@ -134,7 +135,7 @@ HOSTILE = {
   ),
   'evaluating another net': (
     (*EVALUATE, '--dataset_name=digits', '--checkpoint_path={0}/mobilenet'),
-    'another net',
+    '--model_name=lenet contradicts .* --model_name=mobilenet_v1_025',
   ),
   'evaluating averages that are not there': (
     (
@@ -143,14 +144,26 @@ HOSTILE = {
       '--checkpoint_path={0}/lenet',
       '--moving_average_decay=0.9',
     ),
-    'leave --moving_average_decay out',
+    'leave --moving_average_decay and --use_moving_averages out',
   ),
   'train_dir that cannot be written': ((*DIGITS, '--train_dir=/dev/null/run'), '/dev/null/run'),
   'quantization': ((*DIGITS, '--quantize_delay=100'), '--quantize_delay=100 is not supported'),
-  'cluster': ((*DIGITS, '--num_ps_tasks=1'), '--num_ps_tasks=1 is for training on several machines'),
+  'cluster': (
+    (*DIGITS, '--num_ps_tasks=1'),
+    '--num_ps_tasks=1 is for training on several machines',
+  ),
   'contradiction': ((*DIGITS, '--ignore_missing_vars'), 'no --checkpoint_path'),
   'scope of nothing': ((*DIGITS, '--trainable_scopes=LeNet/fc9'), "no scope 'LeNet/fc9'"),
   'plugin that is not there': ((*DIGITS, '--plugin={0}/none.py'), 'no such file'),
+  'classifying without a checkpoint': (
+    ('classify_images.py', '{0}/digit.png', '--checkpoint_path={0}/empty'),
+    '{0}/empty holds no checkpoint',
+  ),
+  'classifying what is not there': ((*CLASSIFY, '{0}/cat.jpg'), 'no file or folder {0}/cat.jpg'),
+  'classifying text': (
+    (*CLASSIFY, '{0}/image_of_text', '--top_k=1'),
+    '4 of 4 images cannot be read, first {0}/image_of_text/cat/cat.png: it is no image',
+  ),
   'images that are none': ((*CONVERT, '--image_dir={0}/image_of_text'), 'None of the images'),
   'no image_dir': ((*CONVERT, '--image_dir={0}/nowhere'), '{0}/nowhere'),
 }

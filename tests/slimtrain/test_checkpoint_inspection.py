@@ -184,12 +184,12 @@ def test_weights_of_their_own_evaluate_as_the_run_does(tmp_path, run_dir, inspec
   output = str(tmp_path / 'weights')
   inspect(checkpoint_path=str(run_dir), weights=weights, output=f'{output}/')
 
-  def evaluate(path, decay=None):
+  def evaluate(path, use_moving_averages=False):
     result = evaluation.evaluate(
       evaluation.EvaluationSettings(
         checkpoint_path=path,
         eval_dir=str(tmp_path),
-        moving_average_decay=decay,
+        use_moving_averages=use_moving_averages,
         max_num_batches=1,
         model=models.ModelSettings(model_name='lenet'),
         data=inputs.DataSettings(dataset_name='digits', dataset_split_name='test'),
@@ -197,11 +197,11 @@ def test_weights_of_their_own_evaluate_as_the_run_does(tmp_path, run_dir, inspec
     )
     return result['global_step'], result['eval/Accuracy'], result['eval/Recall_5']
 
-  decay = 0.9 if weights == 'moving_averages' else None
-  assert evaluate(output) == evaluate(str(run_dir), decay)
+  is_average = weights == 'moving_averages'
+  assert evaluate(output) == evaluate(str(run_dir), is_average)
   source, written = read(str(run_dir)), read(output)
   for name, value in written.items():
-    is_averaged = decay and name != 'global_step'
+    is_averaged = is_average and name != 'global_step'
     ending = '/ExponentialMovingAverage' if is_averaged else ''
     np.testing.assert_array_equal(value, source[name + ending])
 

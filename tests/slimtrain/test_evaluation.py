@@ -9,7 +9,7 @@ import pytest
 
 from nets import nets_factory
 from slimcompat import errors, tf
-from slimtrain import evaluation, inputs, models
+from slimtrain import evaluation, inputs, model_facts, models
 from tests import scenes
 
 
@@ -68,9 +68,7 @@ def count_correct(checkpoint, ending):
 @pytest.mark.parametrize('batch_size', [1, 7, 60, 360, 500])
 @pytest.mark.parametrize('averaged', [False, True], ids=['raw', 'averaged'])
 def test_counts_every_example_once(tmp_path, checkpoint, batch_size, averaged):
-  settings = make_settings(
-    checkpoint, tmp_path, batch_size, moving_average_decay=0.5 if averaged else None
-  )
+  settings = make_settings(checkpoint, tmp_path, batch_size, use_moving_averages=averaged)
   result = evaluation.evaluate(settings)
   correct, among_five = count_correct(checkpoint, '/ExponentialMovingAverage' if averaged else '')
   assert result['examples'] == 360
@@ -125,17 +123,48 @@ def test_missing_moving_averages_are_refused(tmp_path):
     nets_factory.get_network_fn('lenet', 10)(tf.zeros([1, 28, 28, 1]))
     session.run(tf.global_variables_initializer())
     raw = tf.train.Saver().save(session, str(tmp_path / 'model.ckpt'))
-  with pytest.raises(errors.InputError, match='leave --moving_average_decay out'):
+  with pytest.raises(errors.InputError, match='leave --moving_average_decay and'):
     evaluation.evaluate(make_settings(raw, tmp_path / 'eval', moving_average_decay=0.9))
 
 
-def test_other_classes_are_refused(tmp_path):
-  with tf.Session() as session:
-    nets_factory.get_network_fn('lenet', 7)(tf.zeros([1, 28, 28, 1]))
-    session.run(tf.global_variables_initializer())
-    other = tf.train.Saver().save(session, str(tmp_path / 'model.ckpt'))
-  with pytest.raises(errors.InputError, match='another number of classes than the 10'):
+@pytest.mark.parametrize(
+  ('num_classes', 'advice'), [(7, 'on the dataset it was trained on'), (9, '--labels_offset=1')]
+)
+def test_other_classes_are_refused(tmp_path, num_classes, advice):
+  other = save_lenet(tmp_path, num_classes)
+  with pytest.raises(errors.InputError, match=f'than the 10 .* for {num_classes}. .*{advice}'):
     evaluation.evaluate(make_settings(other, tmp_path / 'eval'))
+
+
+def save_lenet(directory, num_classes=10):
+  with tf.Graph().as_default(), tf.Session() as session:
+    nets_factory.get_network_fn('lenet', num_classes)(tf.zeros([1, 28, 28, 1]))
+    session.run(tf.global_variables_initializer())
+    return tf.train.Saver().save(session, str(directory / 'model.ckpt'))
+
+
+def test_averages_are_evaluated_where_there_are_some(tmp_path, checkpoint):
+  assert evaluation.evaluate(make_settings(checkpoint, tmp_path))['weights'] == 'moving averages'
+  raw = save_lenet(tmp_path)
+  assert evaluation.evaluate(make_settings(raw, tmp_path))['weights'] == 'weights'
+
+
+def test_the_checkpoint_says_what_it_is_of(tmp_path, monkeypatch):
+  given = evaluation.EvaluationSettings(checkpoint_path=save_lenet(tmp_path))
+  assert evaluation.complete(given, set()).model.model_name == 'lenet'
+  # As it is said, whatever the variables are.
+  assert evaluation.complete(given, {'model_name'}) == given
+  facts = dataclasses.replace(
+    model_facts.infer(given.checkpoint_path), image_size=32, use_grayscale=True
+  )
+  model_facts.write(tmp_path, facts)
+  completed = evaluation.complete(given, {'eval_dir'})
+  assert completed.model.model_name == 'lenet'
+  assert completed.eval_image_size == 32
+  assert completed.data.use_grayscale
+  assert completed.data.preprocessing_name == 'lenet'
+  with pytest.raises(errors.InputError, match=r'--model_name=inception_v3 contradicts .*=lenet'):
+    evaluation.complete(given, {'model_name'})
 
 
 def test_eval_dir_that_cannot_be_written_to_is_refused(checkpoint):

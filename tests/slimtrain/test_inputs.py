@@ -165,12 +165,13 @@ def test_waiting_for_input_is_counted():
   zeros = tf.zeros([2], tf.int64)
   examples = inputs.Batch(tf.zeros([2, 3]), zeros, zeros)
   source = inputs.Input(tf.data.Dataset.from_tensors(examples).repeat(), timeout_secs=60)
+  wait_secs = source.read_wait_secs()
   first, second = source.next_batch(), source.next_batch()
   with tf.Session() as session:
     session.run([tf.local_variables_initializer(), tf.tables_initializer()])
-    assert session.run(source.wait_secs) == 0
+    assert session.run(wait_secs) == 0
     session.run([first, second])
-    assert 0 < session.run(source.wait_secs) < 60
+    assert 0 < session.run(wait_secs) < 60
 
 
 def test_clones_take_batches_in_order():

@@ -41,6 +41,8 @@ EXPECTED = {
   'one_cycle': one_cycle,
   # Boundaries after 2 and 6 epochs; the step at one has the rate before it.
   'piecewise': lambda step: RATE if step <= 21 else 0.02 if step <= 63 else 0.003,
+  # Until an evaluation makes it fall: see test_plateau.
+  'plateau': lambda step: RATE,
   'polynomial': lambda step: (RATE - END) * (1 - min(step, 21) / 21) + END,
 }
 # What a schedule needs besides, for those formulas.
@@ -49,19 +51,37 @@ NEEDED = {
 }
 
 
+# The same lengths in steps.
+IN_STEPS = {'num_epochs_per_decay': 1000.0, 'num_steps_per_decay': 21}
+
+
 def rates(name, **settings):
   settings = learning_rates.LearningRateSettings(
-    learning_rate=RATE,
-    learning_rate_decay_type=name,
-    learning_rate_decay_factor=FACTOR,
-    end_learning_rate=END,
-    **NEEDED.get(name, {}),
-    **settings,
+    **{
+      'learning_rate': RATE,
+      'learning_rate_decay_type': name,
+      'learning_rate_decay_factor': FACTOR,
+      'end_learning_rate': END,
+      **NEEDED.get(name, {}),
+      **settings,
+    }
   )
-  step = tf.placeholder(tf.int64, [])
-  rate = learning_rates.make_learning_rate(settings, step, STEPS_PER_EPOCH)
-  with tf.Session() as session:
+  with tf.Graph().as_default(), tf.Session() as session:
+    step = tf.placeholder(tf.int64, [])
+    rate = learning_rates.make_learning_rate(settings, step, STEPS_PER_EPOCH)
+    session.run(tf.global_variables_initializer())
     return [session.run(rate, {step: value}) for value in STEPS]
+
+
+@pytest.mark.parametrize('name', learning_rates.SCHEDULES)
+def test_schedule_in_steps(name):
+  settings = dict(IN_STEPS)
+  if name == 'piecewise':
+    settings.update(learning_rate_boundaries=None, learning_rate_boundary_steps='21,63')
+  expected = [EXPECTED[name](step) for step in STEPS]
+  assert rates(name, **settings) == pytest.approx(expected, rel=1e-6)
+  expected = [min(RATE * step / 30, rate) for step, rate in zip(STEPS, expected, strict=True)]
+  assert rates(name, warmup_steps=30, **settings) == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize('name', learning_rates.SCHEDULES)
@@ -109,6 +129,39 @@ def test_piecewise_needs_rising_epochs_and_a_rate_more(boundaries, values):
       learning_rate_boundaries=boundaries,
       learning_rate_values=values,
     )
+
+
+@pytest.mark.parametrize(
+  ('settings', 'sentence'),
+  [
+    ({'warmup_epochs': 1.0, 'warmup_steps': 5}, '--warmup_epochs=1.0 and --warmup_steps=5 exclude'),
+    (
+      {'learning_rate_boundaries': '1', 'learning_rate_boundary_steps': '5'},
+      '--learning_rate_boundaries=1 and --learning_rate_boundary_steps=5 exclude',
+    ),
+    ({'learning_rate_boundary_steps': '5.5'}, '=5.5 are not all whole numbers'),
+    (
+      {'learning_rate_decay_type': 'plateau', 'learning_rate_decay_factor': 1.0},
+      'must be less than 1',
+    ),
+  ],
+  ids=['warm-up', 'boundaries', 'whole', 'factor'],
+)
+def test_refused(settings, sentence):
+  with pytest.raises(errors.InputError, match=sentence):
+    learning_rates.LearningRateSettings(**settings)
+
+
+def test_epochs_of_boundaries_are_not_rounded():
+  settings = learning_rates.LearningRateSettings(
+    learning_rate_decay_type='piecewise',
+    learning_rate_boundaries='1000',
+    learning_rate_values='1,0.5',
+  )
+  step = tf.placeholder(tf.int64, [])
+  rate = learning_rates.make_learning_rate(settings, step, steps_per_epoch=10.4)
+  with tf.Session() as session:
+    assert [session.run(rate, {step: n}) for n in (10400, 10401)] == [1, 0.5]
 
 
 def test_a_set_smaller_than_a_batch_keeps_the_rate_finite():

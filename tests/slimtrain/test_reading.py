@@ -196,7 +196,7 @@ def test_bad_records_are_left_out_and_no_others(folder, tmp_path, damage, mode):
   assert data.num_examples == 3 * NUM_RECORDS - len(bad)
   for number, sentence in zip(bad, data.skipped, strict=True):
     assert sentence.startswith(f'Record {number} (counted from 0) of {path} ')
-  images, labels, sources, _ = evaluate(settings)
+  images, labels, sources, *_ = evaluate(settings)
   expected = evaluate(make_settings(folder))
   is_kept = ~((expected[2][:, 0] == 1) & np.isin(expected[2][:, 1], bad))
   order = np.lexsort(sources.T)

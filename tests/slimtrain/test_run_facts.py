@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 from slimcompat import tf
-from slimtrain import run_facts, training
+from slimtrain import model_facts, run_facts, training
 from slimtrain import settings as settings_lib
 
 
@@ -25,22 +25,15 @@ def test_model_and_runs(tmp_path):
   train(tmp_path, max_number_of_steps=2, seed=5, moving_average_decay=0.9)
   with tf.Graph().as_default():
     train(tmp_path, max_number_of_steps=3, moving_average_decay=0.9)
-  assert json.loads((tmp_path / run_facts.MODEL_FILE).read_text()) == {
-    'model_name': 'lenet',
-    'task': 'single_label',
-    'num_classes': 10,
-    'class_names': list('0123456789'),
-    'labels_offset': 0,
-    'image_size': 28,
-    'preprocessing_name': 'lenet',
-    'use_grayscale': False,
-    'moving_average_decay': 0.9,
-  }
+  facts = model_facts.read(str(tmp_path / 'model.ckpt-3'))
+  assert (facts.model_name, facts.num_classes, facts.num_channels) == ('lenet', 10, 1)
+  assert facts.moving_average_decay == 0.9
   first, second = json.loads((tmp_path / run_facts.RUN_FILE).read_text())
   assert (first['first_step'], second['first_step']) == (0, 2)
   assert (first['seed'], second['seed']) == (5, None)
   assert first['data'] == second['data']
   assert first['data']['examples'] == 1437
+  assert sum(first['data']['class_counts']) == 1437
   assert len(first['data']['hash']) == 64
   assert first['versions']['tensorflow'] == tf.version.VERSION
   assert first['versions']['numpy'] == np.__version__

@@ -9,14 +9,15 @@ from absl import flags
 
 from datasets import conversion
 from slimcompat import errors
-from slimtrain import evaluation, export, training
+from slimtrain import classification, evaluation, evaluation_runs, export, training
 from slimtrain import settings as settings_lib
 
 SCRIPTS = {
   'train_image_classifier': training.TrainingSettings,
-  'eval_image_classifier': evaluation.EvaluationSettings,
+  'eval_image_classifier': evaluation_runs.EvaluationRunSettings,
   'export_inference_graph': export.ExportSettings,
   'download_and_convert_data': conversion.ConversionSettings,
+  'classify_images': classification.ClassificationSettings,
 }
 SLIM_FLAGS = [
   (path.stem, name, flag)
@@ -62,6 +63,15 @@ def test_flags_reach_their_groups():
   assert settings.devices.clone_on_cpu is True
   assert settings.data.use_grayscale is False
   assert settings.moving_average_decay == 0.9
+
+
+def test_a_flag_of_several_strings_is_repeated():
+  settings = parse(classification.ClassificationSettings, '--images=a,b', '--images=c')
+  assert settings.sources.images == ('a,b', 'c')
+  assert parse(classification.ClassificationSettings).sources.images == ()
+  lines = settings_lib.to_flagfile(settings).splitlines()
+  assert '--images=a,b' in lines
+  assert '--images=c' in lines
 
 
 def test_groups_may_have_other_defaults():

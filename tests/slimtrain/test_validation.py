@@ -7,7 +7,17 @@ import numpy as np
 import pytest
 
 from slimcompat import errors, tf
-from slimtrain import checkpoints, evaluation, inputs, models, training, validation
+from slimtrain import (
+  checkpoint_inspection,
+  checkpoints,
+  evaluation,
+  export,
+  inputs,
+  model_facts,
+  models,
+  training,
+  validation,
+)
 from slimtrain import settings as settings_lib
 
 FLAGS = {
@@ -56,14 +66,14 @@ def test_evaluations_equal_the_script_and_change_nothing(tmp_path, steps_per_run
   for name in plain:
     np.testing.assert_array_equal(plain[name], evaluated[name], err_msg=name)
 
-  for folder, decay in (('eval', None), ('eval_moving_averages', 0.5)):
+  for folder, is_average in (('eval', False), ('eval_moving_averages', True)):
     seen = summaries(tmp_path / 'run' / folder, 'eval/Accuracy')
     assert list(seen) == [4, 8, 12]
     alone = evaluation.evaluate(
       evaluation.EvaluationSettings(
         checkpoint_path=str(tmp_path / 'run' / 'model.ckpt-8'),
         eval_dir=str(tmp_path / 'alone'),
-        moving_average_decay=decay,
+        use_moving_averages=is_average,
         model=models.ModelSettings('lenet'),
         data=inputs.DataSettings(dataset_name='digits', dataset_split_name='test'),
       )
@@ -87,12 +97,45 @@ def test_the_best_is_kept(tmp_path, monkeypatch):
   assert [path.rsplit('-', 1)[1] for path in seen] == ['3', '6', '9', '12']
   best = tmp_path / validation.BEST_DIR
   assert checkpoints.saved_step(checkpoints.newest(str(best))) == 6
-  assert {name.split('.')[1] for name in os.listdir(best) if name != 'checkpoint'} == {'ckpt-6'}
+  assert {name.split('.')[1] for name in os.listdir(best) if name.startswith('model.ckpt')} == {
+    'ckpt-6'
+  }
+  assert model_facts.read(str(best / 'model.ckpt-6')).model_name == 'lenet'
   state = json.loads((tmp_path / validation.STATE_FILE).read_text())
-  assert state == {'metric': 'Accuracy', 'value': 0.8, 'global_step': 6, 'num_without_gain': 2}
+  history = [[3, 0.5], [6, 0.8], [9, None], [12, 0.7]]
+  assert state == {'metric': 'Accuracy', 'value': 0.8, 'global_step': 6, 'history': history}
   # After a restart the score to beat is the same.
   train(tmp_path, **{**flags, 'max_number_of_steps': 14})
   assert checkpoints.saved_step(checkpoints.newest(str(best))) == 14
+
+
+def test_the_best_serves_every_script(tmp_path):
+  flags = {'eval_split': 'test', 'eval_every_steps': 6, 'keep_best': 'accuracy'}
+  train(tmp_path / 'run', **flags, moving_average_decay=0.5)
+  best = str(tmp_path / 'run' / validation.BEST_DIR)
+  state = json.loads((tmp_path / 'run' / validation.STATE_FILE).read_text())
+
+  given = {'checkpoint_path': best, 'dataset_name': 'digits', 'dataset_split_name': 'test'}
+  settings = settings_lib.replace(
+    evaluation.EvaluationSettings(), eval_dir=str(tmp_path / 'alone'), **given
+  )
+  alone = evaluation.evaluate(evaluation.complete(settings, set(given)))
+  assert alone['weights'] == 'moving averages'
+  assert alone['global_step'] == state['global_step']
+  assert alone['eval/Accuracy'] == pytest.approx(state['value'], abs=1e-6)
+
+  given = {'checkpoint_path': best, 'output_file': str(tmp_path / 'net.pb'), 'format': 'frozen'}
+  settings = settings_lib.replace(export.ExportSettings(), **given)
+  export.export_inference_graph(export.complete(settings, set(given)))
+  assert (tmp_path / 'net.pb').stat().st_size > 1e6
+
+  checkpoint_inspection.inspect(
+    checkpoint_inspection.InspectionSettings(
+      checkpoint_path=best, weights='moving_averages', output=str(tmp_path / 'copy' / 'net.ckpt')
+    )
+  )
+  train(tmp_path / 'tuned', checkpoint_path=best, max_number_of_steps=1)
+  assert checkpoints.saved_step(checkpoints.newest(str(tmp_path / 'tuned'))) == 1
 
 
 def test_patience(tmp_path, monkeypatch):
@@ -115,6 +158,50 @@ def test_patience(tmp_path, monkeypatch):
   )
   assert checkpoints.saved_step(checkpoints.newest(str(tmp_path))) == 8
   assert checkpoints.saved_step(checkpoints.newest(str(tmp_path / 'best'))) == 4
+
+
+def test_an_evaluation_that_a_kill_cut_off_is_made_up_for(tmp_path, monkeypatch):
+  def evaluate(settings):
+    seen.append(checkpoints.saved_step(settings.checkpoint_path))
+    if killed_at in seen:
+      raise KeyboardInterrupt
+    return {'global_step': seen[-1], 'eval/Accuracy': 1 / seen[-1]}
+
+  monkeypatch.setattr(evaluation, 'evaluate', evaluate)
+  flags = {'eval_split': 'test', 'eval_every_steps': 4, 'keep_best': 'accuracy'}
+  seen, killed_at = [], 8
+  with pytest.raises(KeyboardInterrupt):
+    train(tmp_path, **flags)
+  seen, killed_at = [], None
+  train(tmp_path, **flags)
+  assert seen == [8, 12]
+  state = json.loads((tmp_path / validation.STATE_FILE).read_text())
+  assert state['history'] == [[step, 1 / step] for step in (4, 8, 12)]
+
+
+def test_another_metric_begins_anew(tmp_path, monkeypatch):
+  monkeypatch.setattr(
+    evaluation,
+    'evaluate',
+    lambda settings: {
+      'global_step': checkpoints.saved_step(settings.checkpoint_path),
+      'eval/Accuracy': 0.9,
+      'eval/Recall_5': 0.1,
+    },
+  )
+  flags = {'eval_split': 'test', 'eval_every_steps': 100}
+  train(tmp_path, **flags, keep_best='accuracy', max_number_of_steps=2)
+  train(tmp_path, **flags, keep_best='recall_5', max_number_of_steps=3)
+  state = json.loads((tmp_path / validation.STATE_FILE).read_text())
+  assert state == {'metric': 'Recall_5', 'value': 0.1, 'global_step': 3, 'history': [[3, 0.1]]}
+  assert checkpoints.saved_step(checkpoints.newest(str(tmp_path / 'best'))) == 3
+
+
+@pytest.mark.parametrize('content', ['{', '[1]', '{"history": [1]}', '{"history": [["x", 1]]}'])
+def test_a_damaged_state_is_named(tmp_path, content):
+  (tmp_path / validation.STATE_FILE).write_text(content)
+  with pytest.raises(errors.InputError, match=r'validation\.json is damaged'):
+    train(tmp_path, eval_split='test', keep_best='accuracy')
 
 
 def test_epochs(tmp_path):

@@ -1,0 +1,121 @@
+"""Images to classify, of which no label is known: files, folders, patterns, lists, records."""
+
+import functools
+import glob
+import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from datasets import image_sources, record_files, record_sets, records
+from slimcompat import errors
+
+STANDARD_INPUT = '-'
+_RECORD_ENDINGS = ('.tfrecord', '.tfrecords')
+
+
+class UnlabelledImage(NamedTuple):
+  """An image, and what a person finds it by."""
+
+  name: str  # The path of its file, or that of the records and its number there: PATH:NUMBER.
+  read: Callable[[], bytes]  # Returns an image file. Raises OSError, or ValueError saying why not.
+  is_record: bool = False  # Whether it is decoded as it is; files become what converting makes.
+
+
+def find(
+  words: Iterable[str],
+  lines: Iterable[str] = (),
+  layout: records.RecordSettings | None = None,
+) -> list[UnlabelledImage]:
+  """Returns the images that `words` name, in that order.
+
+  Args:
+    words: files, folders with images or records at any depth, patterns such as `photos/**/*.jpg`,
+      and `-`, which stands for `lines`. A file of TFRecords, known by its name or its first bytes,
+      stands for the images in it.
+    lines: paths of files; of those that do not exist, reading fails.
+    layout: the keys of the records.
+
+  Raises:
+    InputError: when there is no such file or folder, a pattern matches nothing, or a folder has
+      neither images nor records.
+  """
+  layout = layout or records.RecordSettings()
+  images = []
+  for word in words:
+    if word == STANDARD_INPUT:
+      paths = [line for line in map(str.strip, lines) if line]
+    elif os.path.isdir(word):
+      paths = _list_folder(word)
+    elif os.path.lexists(word):
+      paths = [word]
+    elif glob.has_magic(word):
+      paths = sorted(path for path in glob.glob(word, recursive=True) if not os.path.isdir(path))
+      if not paths:
+        raise errors.InputError(f'No file matches {word}. Give a pattern such as photos/**/*.jpg.')
+    else:
+      raise errors.InputError(
+        f'There is no file or folder {word}. Give images, folders of them, patterns, TFRecords,'
+        f' or {STANDARD_INPUT} to read their paths from the standard input.'
+      )
+    for path in paths:
+      images += _list_records(path, layout) if _is_records(path) else [_of_file(path)]
+  return images
+
+
+def _of_file(path):
+  return UnlabelledImage(path, functools.partial(_read_file, path))
+
+
+def _list_folder(folder):
+  """Returns the images of a folder, or the files of records where it has none."""
+  paths = image_sources.list_images(folder)
+  if not paths:
+    files = (os.path.join(place, name) for place, _, names in os.walk(folder) for name in names)
+    paths = sorted(path for path in files if _is_records(path))
+  if not paths:
+    raise errors.InputError(
+      f'{folder} has neither TFRecords nor images, which are files that end in'
+      f' {", ".join(image_sources.EXTENSIONS)}. Name others one by one.'
+    )
+  return paths
+
+
+def _is_records(path):
+  """Returns whether a file says that it holds TFRecords, by its name or its first bytes."""
+  if path.lower().endswith(_RECORD_ENDINGS):
+    return True
+  if path.lower().endswith(image_sources.EXTENSIONS):
+    return False
+  try:
+    with open(path, 'rb') as file:
+      return record_files.may_begin_records(file.read(16))
+  except OSError:
+    return False
+
+
+def _list_records(path, layout) -> Iterator[UnlabelledImage]:
+  """Yields the images of a file of records, the damaged ones too."""
+  if not os.path.exists(path):
+    yield _of_file(path)
+    return
+  for number, frame in enumerate(record_files.read_frames(path)):
+    if frame.complaint:
+      read = functools.partial(_complain, f'the record {frame.complaint}')
+    else:
+      # The image is read again when it is needed: all of them do not fit in memory.
+      read = functools.partial(_read_record, path, frame.offset, layout)
+    yield UnlabelledImage(f'{path}:{number}', read, is_record=True)
+
+
+def _read_file(path):
+  with open(path, 'rb') as file:
+    return file.read()
+
+
+def _read_record(path, offset, layout):
+  record_set = record_sets.RecordSet('', None, {}, {}, layout)
+  return record_set.stored_image(record_files.read_payload(path, offset)).data
+
+
+def _complain(complaint):
+  raise ValueError(complaint)

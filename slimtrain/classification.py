@@ -1,0 +1,386 @@
+"""Names and probabilities for images: what classify_images.py does."""
+
+import collections
+import contextlib
+import dataclasses
+import itertools
+import os
+import sys
+
+import numpy as np
+
+from datasets import records, unlabelled_images
+from nets import nets_factory
+from slimcompat import errors, tables
+from slimtrain import (
+  console,
+  deployment,
+  explanation,
+  files,
+  inference,
+  inference_files,
+  inputs,
+  model_facts,
+  sorted_copies,
+  trained_models,
+  visible_range,
+)
+from slimtrain import settings as settings_lib
+from slimtrain.preprocessing import preprocessing_factory
+
+# Images whose predictions the console shows besides a file.
+_NUM_SHOWN = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class UnlabelledSettings(settings_lib.Settings):
+  """Images."""
+
+  images: tuple[str, ...] = settings_lib.setting(
+    (),
+    'What to classify; the flag may be left out before the words: files, folders, quoted patterns'
+    " such as 'photos/**/*.jpg', TFRecords, and - for paths in the lines of the standard input.",
+  )
+  record_image_key: str = settings_lib.setting(
+    records.IMAGE_KEY, 'The key of the image in a record of TFRecords.'
+  )
+  record_shape_key: str = settings_lib.setting(
+    records.SHAPE_KEY, 'The key, or keys separated by commas, of the shape of bare pixels there.'
+  )
+  record_image_shape: str | None = settings_lib.setting(
+    None, 'Height,width,channels of bare pixels there, when it is the same for all.'
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedModelSettings(settings_lib.Settings):
+  """Model: what the model.json beside the checkpoint does not say."""
+
+  model_name: str | None = settings_lib.setting(
+    None,
+    'The net. Unset: as model.json or the variables say.',
+    choices=nets_factory.NETWORKS,
+  )
+  label_file: str | None = settings_lib.setting(
+    None, 'A file with the name of each class in a line, such as labels.txt beside the data.'
+  )
+  labels_offset: int | None = settings_lib.setting(
+    None, "The number of the first class in the data. Unset: the net's.", lower=0
+  )
+  preprocessing_name: str | None = settings_lib.setting(
+    None,
+    "How images are preprocessed. Unset: as the net's were.",
+    choices=lambda: preprocessing_factory.known_names(),
+  )
+  use_grayscale: bool | None = settings_lib.setting(
+    None, 'Whether images are made gray, 1 channel. Unset: where the net takes no colours.'
+  )
+  eval_image_size: int | None = settings_lib.setting(
+    None, 'Pixels per side of the images. Unset: as in training.', lower=1
+  )
+  use_moving_averages: bool | None = settings_lib.setting(
+    None,
+    'Whether the moving averages of the weights are used, not the weights. Unset: when the'
+    ' checkpoint has them.',
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassificationSettings(settings_lib.Settings):
+  """Run."""
+
+  checkpoint_path: str | None = settings_lib.setting(
+    None,
+    'A checkpoint, or a directory whose newest one is taken: a train_dir, or the folder best in it;'
+    ' or imagenet: the one that was released for --model_name, which is fetched once.',
+  )
+  checkpoint_mirror: str | None = settings_lib.setting(
+    None, 'A URL to fetch the released checkpoint from, in place of all before its file name.'
+  )
+  top_k: int = settings_lib.setting(5, 'Classes to tell of an image, at most.', lower=1)
+  decision_threshold: float = settings_lib.setting(
+    0.5, 'multi_label: the probability from which on a label is told.', above=0, below=1
+  )
+  output_file: str | None = settings_lib.setting(
+    None, 'A file to write a row for each image to; its name ends in .csv or .jsonl.'
+  )
+  features: str | None = settings_lib.setting(
+    None,
+    'An end point of the net, such as AvgPool_1a, whose values go to a .npy file beside'
+    ' --output_file, a row for each of its own.',
+  )
+  sort_into: str | None = settings_lib.setting(
+    None, 'A new folder to copy the images into, into a folder for each class.'
+  )
+  explain: str | None = settings_lib.setting(
+    None,
+    'A new folder for a picture of each image that shows what in it speaks for its class: the'
+    ' gradient, and Grad-CAM.',
+  )
+  overwrite: bool = settings_lib.setting(
+    False, 'Whether --output_file, and the .npy file, may be there already.'
+  )
+  sources: UnlabelledSettings = settings_lib.group(UnlabelledSettings)
+  model: TrainedModelSettings = settings_lib.group(TrainedModelSettings)
+  batches: inference.InferenceSettings = settings_lib.group(inference.InferenceSettings)
+
+  def __post_init__(self):
+    super().__post_init__()
+    if self.output_file and not self.output_file.endswith(tuple(inference_files.FORMATS)):
+      raise errors.InputError(
+        f'--output_file={self.output_file} must end in one of {", ".join(inference_files.FORMATS)}.'
+      )
+    if self.features and not self.output_file:
+      raise errors.InputError(
+        f'--features={self.features} needs --output_file, beside which the features go: of'
+        ' predictions.csv to predictions.npy.'
+      )
+
+  @property
+  def feature_file(self):
+    """The path of the .npy file."""
+    return os.path.splitext(self.output_file)[0] + '.npy'
+
+
+def find_model(settings):
+  """Returns the TrainedModel that ClassificationSettings `settings` mean.
+
+  Raises:
+    InputError: when there is none, or a flag contradicts its model.json.
+  """
+  if not settings.checkpoint_path:
+    raise errors.InputError(
+      '--checkpoint_path is missing; give the path of a checkpoint, or the directory of a run.'
+    )
+  model = settings.model
+  trained = trained_models.find(
+    settings.checkpoint_path,
+    model.model_name,
+    model.use_moving_averages,
+    settings.checkpoint_mirror,
+  )
+  facts = trained.facts
+  given = {
+    name: value
+    for name in ('labels_offset', 'preprocessing_name', 'use_grayscale')
+    if (value := getattr(model, name)) is not None
+  }
+  if 'preprocessing_name' in given:
+    given['preprocessing_name'] = preprocessing_factory.find(given['preprocessing_name']).name
+  is_known = model_facts.read(trained.checkpoint) is not None
+  for name, value in given.items():
+    known = getattr(facts, name)
+    if is_known and value != known:
+      raise errors.InputError(
+        f'--{name}={value} contradicts the {model_facts.FILE_NAME} of the checkpoint, which was'
+        f' trained with --{name}={known}. Leave the flag out.'
+      )
+  if 'labels_offset' in given and not is_known:
+    first = given['labels_offset']
+    given['class_names'] = tuple(str(first + number) for number in range(facts.num_classes))
+  if model.eval_image_size:
+    given['image_size'] = model.eval_image_size
+  facts = dataclasses.replace(facts, **given)
+  if model.label_file:
+    facts = model_facts.with_names(facts, model.label_file)
+  return trained._replace(facts=facts)
+
+
+def find_images(settings):
+  """Returns the UnlabelledImages that ClassificationSettings `settings` name.
+
+  Raises:
+    InputError: when there are none.
+  """
+  sources = settings.sources
+  layout = records.RecordSettings(
+    record_image_key=sources.record_image_key,
+    record_shape_key=sources.record_shape_key,
+    record_image_shape=sources.record_image_shape,
+  )
+  images = unlabelled_images.find(sources.images, sys.stdin, layout)
+  if not images:
+    raise errors.InputError(
+      'There are no images to classify; name files or folders, such as photo.jpg.'
+    )
+  return images
+
+
+def rank(facts, predicted, top_k, threshold):
+  """Returns (class name, probability) pairs of an image, the likeliest first.
+
+  As many as `top_k`, of several labels those with the `threshold` or more. For regression, the
+  (name, number) pairs of all numbers.
+  """
+  values = predicted.values
+  if facts.task == 'regression':
+    return list(zip(facts.class_names, values, strict=True))
+  # By logits, for probabilities may be alike where they are not; of classes alike the first, as
+  # tf.argmax does.
+  order = np.argsort(-predicted.logits, kind='stable')
+  if facts.task == 'multi_label':
+    order = [number for number in order if values[number] >= threshold]
+  else:
+    order = order[:top_k]
+  return [(facts.class_names[number], values[number]) for number in order]
+
+
+def describe(task, ranking):
+  """Returns what `rank` found, for a person."""
+  if task == 'regression':
+    return ', '.join(f'{name} {number:.5g}' for name, number in ranking)
+  return ', '.join(f'{name} {100 * share:.1f}%' for name, share in ranking) or 'no class'
+
+
+def classify(settings):
+  """Classifies the images that ClassificationSettings `settings` name, and says what they show.
+
+  Raises:
+    InputError: when the settings, the images or the checkpoint are at fault; for images that cannot
+      be read after all others were classified.
+  """
+  _check_outputs(settings)
+  trained = find_model(settings)
+  facts = trained.facts
+  if settings.sort_into and facts.task == 'regression':
+    raise errors.InputError('--sort_into needs classes, but the model gives numbers. Leave it out.')
+  images = find_images(settings)
+  deployment.start_runtime(settings.batches.session)
+  weights = 'moving averages' if trained.uses_averages else 'weights'
+  console.say(
+    f'Classifying {_count(len(images), "image")} by the {weights} of {trained.checkpoint}'
+    f' ({facts.model_name}, {facts.image_size} pixels).'
+  )
+  shows_all = not settings.output_file or len(images) <= _NUM_SHOWN
+  tally, unreadable = collections.Counter(), []
+  with contextlib.ExitStack() as stack:
+    predictions = stack.enter_context(
+      contextlib.closing(
+        inference.predict(
+          images,
+          trained,
+          settings.batches,
+          lambda model, pixels: _add_outputs(settings, facts, model, pixels),
+          shows_progress=not shows_all,
+        )
+      )
+    )
+    # The graph is built before anything is written.
+    predictions = itertools.chain([next(predictions)], predictions)
+    writer = _Writer(settings, facts, len(images), stack)
+    for number, predicted in enumerate(predictions):
+      ranking = None
+      if predicted.reason:
+        unreadable.append(predicted)
+        line = f'cannot be read: {predicted.reason}'
+      else:
+        ranking = rank(facts, predicted, settings.top_k, settings.decision_threshold)
+        tally.update(name for name, _ in ranking[: 1 if facts.task == 'single_label' else None])
+        line = describe(facts.task, ranking)
+      writer.write(number, predicted, ranking, line)
+      if shows_all:
+        console.say(f'{_printable(predicted.image.name)}: {line}')
+  _say_summary(settings, facts, tally, len(images) - len(unreadable))
+  if unreadable:
+    first = unreadable[0]
+    others = '' if len(unreadable) == len(images) else ' The others are classified.'
+    raise errors.InputError(
+      f'{len(unreadable):,} of {_count(len(images), "image")} cannot be read, first'
+      f' {_printable(first.image.name)}: {first.reason}.{others}'
+    )
+
+
+def _count(number, noun):
+  return f'{number:,} {noun}{"" if number == 1 else "s"}'
+
+
+def _printable(name):
+  """Returns the name of a file, whose bytes need not be UTF-8, as the console can show it."""
+  return name.encode(errors='surrogateescape').decode(errors='backslashreplace')
+
+
+def _check_outputs(settings):
+  """Raises InputError unless all outputs can be written, before any work is done."""
+  if settings.output_file:
+    inference_files.check_free('output_file', settings.output_file, settings.overwrite)
+  if settings.features:
+    inference_files.check_free('output_file', settings.feature_file, settings.overwrite)
+  for flag in ('sort_into', 'explain'):
+    directory = getattr(settings, flag)
+    if directory:
+      sorted_copies.check(flag, directory)
+
+
+def _add_outputs(settings, facts, model, pixels):
+  """Returns what is wanted of a model besides its logits, by name."""
+  outputs = {}
+  if settings.features:
+    if settings.features not in model.end_points:
+      raise errors.InputError(
+        f'--features: {tables.unknown_name("end point", settings.features, model.end_points)}'
+      )
+    outputs['features'] = model.end_points[settings.features]
+  if settings.explain:
+    outputs.update(explanation.add_outputs(model, pixels, facts.task, *_black_and_white(facts)))
+  return outputs
+
+
+def _black_and_white(facts):
+  data = inputs.DataSettings(
+    preprocessing_name=facts.preprocessing_name,
+    preprocessing=facts.preprocessing,
+    use_grayscale=facts.use_grayscale,
+  )
+  return visible_range.of_preprocessing(
+    data, facts.model_name, facts.image_size, facts.num_channels
+  )
+
+
+class _Writer:
+  """Writes what is wanted of each prediction."""
+
+  def __init__(self, settings, facts, num_images, stack):
+    """Opens the files, which `stack` closes."""
+    self._settings = settings
+    self._facts = facts
+    self._rows = self._features = None
+    if settings.output_file:
+      make = inference_files.FORMATS[os.path.splitext(settings.output_file)[1]]
+      self._rows = stack.enter_context(make(settings.output_file, facts, settings.top_k))
+    if settings.features:
+      file = inference_files.FeatureFile(settings.feature_file, num_images)
+      self._features = stack.enter_context(file)
+    for flag in ('sort_into', 'explain'):
+      if getattr(settings, flag):
+        files.check_writable(flag, getattr(settings, flag))
+
+  def write(self, number, predicted, ranking, line):
+    """Writes a Prediction; `line` is what the console says of it."""
+    settings = self._settings
+    if self._rows:
+      self._rows.write(predicted, ranking)
+    if self._features:
+      self._features.write(predicted.outputs.get('features'))
+    if predicted.reason:
+      return
+    if settings.sort_into:
+      names = [name for name, _ in ranking]
+      if self._facts.task == 'single_label':
+        names = names[:1]
+      sorted_copies.copy(predicted.image, names, settings.sort_into)
+    if settings.explain:
+      explanation.write(predicted, line, settings.explain, number)
+
+
+def _say_summary(settings, facts, tally, num_read):
+  """Says how many images were classified as what, and what was written."""
+  if facts.task != 'regression' and num_read > 1:
+    shown = tally.most_common(10)
+    counts = ', '.join(f'{name} {count:,}' for name, count in shown)
+    more = f', {len(tally) - len(shown)} other classes' if len(tally) > len(shown) else ''
+    console.say(f'Of {num_read:,} images: {counts or "no class"}{more}.')
+  written = [settings.output_file, settings.features and settings.feature_file]
+  written += [settings.sort_into, settings.explain]
+  written = [path for path in written if path]
+  if written:
+    console.say(f'Written: {", ".join(written)}.')

@@ -1,0 +1,296 @@
+"""What a model says of every example of a split, and the two files of it.
+
+`predictions.csv` has a row for each example, in the order of the records. Its columns are
+
+    file          of the image, within the folder that was converted; empty where records don't say
+    record_file   the name of the TFRecord file
+    record        the number of the record in it, from 0
+    slice         what stands at --slice_key of the record; only with that flag
+
+and for one label per image
+
+    label, label_name              the class of the example, as the data numbers and names it
+    prediction, prediction_name    the likeliest class
+    probability                    of that class
+    label_probability              of the class of the example
+    place                          of the class of the example among all by probability; 1 is first
+    is_right                       1 or 0
+
+for several labels per image
+
+    labels, predictions            class names separated by semicolons; of the predictions, those
+                                   with a probability of --decision_threshold or more
+    is_right                       1 if both are the same, else 0
+    log_loss                       the mean over the labels
+
+and of both, up to 100 classes,
+
+    probability_3                  of the class that the data number 3, and so of each class
+
+For regression there are `target/NAME` and `prediction/NAME` of each target. Numbers have the digits
+that a float32 has, 9 significant ones.
+
+`logits.npy` holds what the net gave, float32 `[examples, classes]`, its rows in the order of those
+of the CSV file. Where crops or models are averaged, these are the logits of the mean probabilities.
+"""
+
+import csv
+import dataclasses
+import functools
+import io
+import os
+
+import numpy as np
+
+from datasets import records, user_files
+from slimcompat import errors
+
+CSV_FILE = 'predictions.csv'
+LOGITS_FILE = 'logits.npy'
+# Columns that do not depend on the model.
+OF_EXAMPLE = ('file', 'record_file', 'record', 'slice', 'label', 'label_name', 'labels')
+_NUM_AT_ONCE = 1024  # Examples whose numbers are computed at once.
+_MAX_PROBABILITIES = 100  # Classes up to which the CSV file has the probability of each.
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictions:
+  """What a model says of each example, in the order of the records."""
+
+  task: str  # One of dataset_info.TASKS.
+  class_names: tuple[str, ...]  # Of each logit.
+  labels_offset: int  # Of the data's labels against the numbers of the logits.
+  record_files: tuple[str, ...]  # Names of the TFRecord files.
+  logits: np.ndarray  # float32 [examples, classes].
+  labels: np.ndarray  # As inputs.Batch has them: int64 [examples] or float32 [examples, classes].
+  records: np.ndarray  # int64 [examples, 2]: the file, and the record in it.
+  # By key of the records, a list of what it says of each example.
+  texts: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+  slice_key: str | None = None
+
+  def __len__(self):
+    return len(self.logits)
+
+  @functools.cached_property
+  def log_sums(self):
+    """The logarithms of the sums of the exponentials of the logits, float64 `[examples]`.
+
+    A logit less its example's is the logarithm of the probability of its class.
+    """
+    sums = np.empty(len(self))
+    for start in range(0, len(self), _NUM_AT_ONCE):
+      rows = slice(start, start + _NUM_AT_ONCE)
+      sums[rows] = np.logaddexp.reduce(self.logits[rows].astype(np.float64), axis=1)
+    return sums
+
+  def probabilities(self, number=slice(None)):
+    """Returns the probabilities of the classes, or of the class `number`, float64.
+
+    That is `[examples, classes]`, or `[examples]`.
+    """
+    logits = self.logits[:, number].astype(np.float64)
+    if self.task == 'multi_label':
+      return np.exp(-np.logaddexp(0, -logits))
+    return np.exp((logits.T - self.log_sums).T)
+
+  def own_logits(self):
+    """Returns the logits of the examples' classes, of one label per image, `[examples]`."""
+    return np.take_along_axis(self.logits, self.labels[:, None], axis=1)[:, 0]
+
+  def file_names(self):
+    """Returns the names of the image files, '' where records don't say."""
+    return self.texts.get(records.FILENAME_KEY, [''] * len(self))
+
+  def slices(self):
+    """Returns what stands at the slice key, None without one."""
+    return self.texts[self.slice_key] if self.slice_key else None
+
+  def choose(self, chosen):
+    """Returns the Predictions of some examples, by a mask or indices, in the order of these."""
+    indices = np.arange(len(self))[chosen]
+    texts = {key: [values[index] for index in indices] for key, values in self.texts.items()}
+    parts = (self.logits[indices], self.labels[indices], self.records[indices])
+    return dataclasses.replace(
+      self, logits=parts[0], labels=parts[1], records=parts[2], texts=texts
+    )
+
+
+class Collector:
+  """Gathers the Predictions of a pass, batch by batch."""
+
+  def __init__(self, data, labels_offset, text_keys=(), slice_key=None):
+    """Begins without any.
+
+    Args:
+      data: the inputs.Data.
+      labels_offset: of its labels.
+      text_keys: keys of what `texts` of `add` are.
+      slice_key: one of these, or None.
+    """
+    self._data = data
+    self._labels_offset = labels_offset
+    self._text_keys = tuple(text_keys)
+    self._slice_key = slice_key
+    self._count = 0
+    self._arrays = ()
+    self._texts = []
+
+  def add(self, logits, labels, sources, texts=()):
+    """Adds a batch.
+
+    Args:
+      logits: `[batch, classes]`.
+      labels: as inputs.Batch has them.
+      sources: int64 `[batch, 2]`, as inputs.Batch.records.
+      texts: byte strings `[batch, keys]`, as inputs.Batch.texts.
+    """
+    parts = (logits, labels, sources)
+    if not self._arrays:
+      # At once, not in pieces that are put together and thus there twice.
+      num = self._data.num_examples
+      self._arrays = tuple(np.empty((num, *part.shape[1:]), part.dtype) for part in parts)
+    for array, part in zip(self._arrays, parts, strict=True):
+      array[self._count : self._count + len(part)] = part
+    self._texts.extend(texts)
+    self._count += len(logits)
+
+  def finish(self):
+    """Returns the Predictions."""
+    logits, labels, sources = (array[: self._count] for array in self._arrays)
+    order = np.lexsort((sources[:, 1], sources[:, 0]))
+    names = self._data.dataset.labels_to_names or {}
+    offset = self._labels_offset
+    numbers = range(offset, offset + self._data.num_classes)
+    return Predictions(
+      self._data.task,
+      tuple(str(names.get(number, number)) for number in numbers),
+      offset,
+      tuple(map(os.path.basename, self._data.files)),
+      logits[order],
+      labels[order],
+      sources[order],
+      {
+        key: [self._texts[index][column].decode('utf-8', 'replace') for index in order]
+        for column, key in enumerate(self._text_keys)
+      },
+      self._slice_key,
+    )
+
+
+def check_same_examples(several):
+  """Raises InputError unless the Predictions `several` are of the same examples and classes."""
+  first = several[0]
+  for other in several[1:]:
+    if other.class_names != first.class_names or not np.array_equal(other.labels, first.labels):
+      raise errors.InputError(
+        f'The models differ in their classes: one has {len(first.class_names)}, such as'
+        f' {first.class_names[0]}, another {len(other.class_names)}, such as'
+        f' {other.class_names[0]}. Give models of the same classes and --labels_offset.'
+      )
+
+
+def write(directory, predictions, threshold):
+  """Writes both files into `directory`.
+
+  Args:
+    directory: which exists.
+    predictions: Predictions.
+    threshold: the probability from which on a label of several counts as predicted.
+  """
+  listed = columns(predictions, threshold)
+  with user_files.open_atomically(os.path.join(directory, CSV_FILE)) as file:
+    text = io.TextIOWrapper(file, encoding='utf-8', newline='')
+    writer = csv.writer(text, lineterminator='\n')
+    writer.writerow(listed)
+    writer.writerows(zip(*listed.values(), strict=True))
+    text.detach()
+  with user_files.open_atomically(os.path.join(directory, LOGITS_FILE)) as file:
+    np.save(file, predictions.logits, allow_pickle=False)
+
+
+def columns(predictions, threshold):
+  """Returns the columns of the CSV file, {name: values}. The arguments are those of `write`."""
+  return {**_sources(predictions), **_COLUMNS[predictions.task](predictions, threshold)}
+
+
+def digits(values):
+  """Returns numbers as text that a float32 can be read back from."""
+  return [f'{value:.9g}' for value in values]
+
+
+def _sources(predictions):
+  sources = {
+    'file': predictions.file_names(),
+    'record_file': [predictions.record_files[file] for file in predictions.records[:, 0]],
+    'record': predictions.records[:, 1],
+  }
+  if predictions.slice_key:
+    sources['slice'] = predictions.slices()
+  return sources
+
+
+def _single_label_columns(predictions, threshold):
+  del threshold
+  labels, guesses = predictions.labels, predictions.logits.argmax(axis=1)
+  own, log_sums = predictions.own_logits(), predictions.log_sums
+  offset, names = predictions.labels_offset, predictions.class_names
+  return {
+    'label': labels + offset,
+    'label_name': [names[label] for label in labels],
+    'prediction': guesses + offset,
+    'prediction_name': [names[guess] for guess in guesses],
+    'probability': digits(np.exp(predictions.logits.max(axis=1) - log_sums)),
+    'label_probability': digits(np.exp(own - log_sums)),
+    'place': 1 + np.sum(predictions.logits > own[:, None], axis=1),
+    'is_right': (guesses == labels).astype(int),
+    **_probability_columns(predictions),
+  }
+
+
+def _multi_label_columns(predictions, threshold):
+  present, predicted = predictions.labels > 0, predictions.probabilities() >= threshold
+  names = predictions.class_names
+  return {
+    'labels': [_joined(names, row) for row in present],
+    'predictions': [_joined(names, row) for row in predicted],
+    'is_right': np.all(present == predicted, axis=1).astype(int),
+    'log_loss': digits(log_losses(predictions)),
+    **_probability_columns(predictions),
+  }
+
+
+def _regression_columns(predictions, threshold):
+  del threshold
+  numbers = {}
+  for kind, values in (('target', predictions.labels), ('prediction', predictions.logits)):
+    for index, name in enumerate(predictions.class_names):
+      numbers[f'{kind}/{name}'] = digits(values[:, index])
+  return numbers
+
+
+_COLUMNS = {
+  'single_label': _single_label_columns,
+  'multi_label': _multi_label_columns,
+  'regression': _regression_columns,
+}
+
+
+def _joined(names, chosen):
+  return ';'.join(names[index] for index in np.flatnonzero(chosen))
+
+
+def _probability_columns(predictions):
+  if len(predictions.class_names) > _MAX_PROBABILITIES:
+    return {}
+  return {
+    f'probability_{number + predictions.labels_offset}': digits(values)
+    for number, values in enumerate(predictions.probabilities().T)
+  }
+
+
+def log_losses(predictions):
+  """Returns the cross entropy of each example, `[examples]`; of several labels, their mean."""
+  if predictions.task == 'single_label':
+    return predictions.log_sums - predictions.own_logits()
+  signs = np.where(predictions.labels > 0, 1.0, -1.0)
+  return np.mean(np.logaddexp(0, -signs * predictions.logits.astype(np.float64)), axis=1)
