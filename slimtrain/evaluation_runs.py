@@ -150,7 +150,7 @@ def compare(first, second):
       'The task of the dataset is regression, and --compare counts what is right and what is wrong.'
       ' Evaluate both models, and compare eval.json.'
     )
-  passes = [evaluation.run_pass(one, keeps_predictions=True) for one in (first, second)]
+  passes = evaluation.run_passes([first, second], keeps_predictions=True)
   both = [one.predictions for one in passes]
   predictions.check_same_examples(both)
   right = [assessment.is_right(one, first.scoring) for one in both]
