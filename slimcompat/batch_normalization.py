@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from tensorflow.python.autograph.impl import api as autograph
 from tensorflow.python.framework import dtypes, ops, tensor_shape
 from tensorflow.python.layers import base, utils
-from tensorflow.python.ops import array_ops, init_ops, math_ops, nn
+from tensorflow.python.ops import array_ops, init_ops, math_ops, nn, variable_scope
 from tensorflow.python.training import moving_averages
 
 from slimcompat import errors
@@ -110,13 +110,12 @@ class BatchNormalization(base.Layer):
     self.gamma = self._add_parameter('gamma') if self.scale else None
     self.beta = self._add_parameter('beta') if self.center else None
     # Moving statistics are assigned as wholes, so they are never partitioned.
-    partitioner = self._scope.partitioner
-    self._scope.set_partitioner(None)
-    try:
+    with variable_scope.variable_scope(
+      variable_scope.get_variable_scope(), auxiliary_name_scope=False
+    ) as scope:
+      scope.set_partitioner(None)
       self.moving_mean = self._add_parameter('moving_mean', trainable=False)
       self.moving_variance = self._add_parameter('moving_variance', trainable=False)
-    finally:
-      self._scope.set_partitioner(partitioner)
     self.built = True
 
   # AutoGraph would read this file again and rewrite it, for nothing.
@@ -138,13 +137,15 @@ class BatchNormalization(base.Layer):
     return outputs
 
   def _add_parameter(self, name, trainable=True):
-    return self.add_weight(
+    # In the layer's scope, which it is called in. Keras' `add_weight` would look through all of the
+    # graph's variables each time.
+    return variable_scope.get_variable(
       name,
       shape=(self._channels,),
       dtype=self._param_dtype,
       initializer=self._initializers[name],
       regularizer=self._regularizers.get(name),
-      trainable=trainable,
+      trainable=trainable and self.trainable,
     )
 
   def _normalize_fused(self, inputs, is_training):

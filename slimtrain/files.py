@@ -7,6 +7,8 @@ import tempfile
 from datasets import user_files
 from slimcompat import errors
 
+_LEAST_BYTES = 1 << 16  # As much as the small files of a run take.
+
 
 def check_writable(flag, directory):
   """Makes `directory`, the value of `flag`, unless it is there.
@@ -16,8 +18,10 @@ def check_writable(flag, directory):
   """
   try:
     os.makedirs(directory, exist_ok=True)
-    with tempfile.TemporaryFile(dir=directory):
-      pass
+    with tempfile.TemporaryFile(dir=directory) as file:
+      # A disk that is full takes files, but nothing into them.
+      file.write(bytes(_LEAST_BYTES))
+      file.flush()
   except OSError as error:
     raise errors.InputError(
       f'--{flag}={directory} cannot be written to ({error.strerror}); give a directory that can.'

@@ -158,7 +158,9 @@ def _draw_ratios(axis, ratios):
   limit = max(2.0, ratios.max(), 1 / ratios.min())
   axis.hist(ratios, np.geomspace(1 / limit, limit, 41), color=_COLORS[0])
   axis.set_xscale('log')
-  ticks = [tick for tick in (0.1, 0.25, 0.5, 0.75, 1, 1.33, 2, 4, 10) if 1 / limit <= tick <= limit]
+  # Those between 0.5 and 2 have room only where the axis is short.
+  all_ticks = (0.5, 0.75, 1, 1.33, 2) if limit < 4 else (0.01, 0.1, 0.25, 1, 4, 10, 100)
+  ticks = [tick for tick in all_ticks if 1 / limit <= tick <= limit]
   axis.set_xticks(ticks, [f'{tick:g}' for tick in ticks])
   axis.minorticks_off()
   axis.axvline(1, color=mosaics.PALE_INK, linewidth=1, linestyle='--')

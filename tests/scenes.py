@@ -50,12 +50,13 @@ def draw_shapes(rng, size):
   return image, present
 
 
+# What draws an example of a task, and the names of what its label holds.
+TASKS = {'multi_label': (draw_shapes, SHAPES), 'regression': (draw_disc, TARGETS)}
+
+
 def write(folder, task, counts, size=32, seed=0):
-  """Writes a data set of `task`, 'multi_label' or 'regression', with `counts` by split."""
-  draw, names = {
-    'multi_label': (draw_shapes, SHAPES),
-    'regression': (draw_disc, TARGETS),
-  }[task]
+  """Writes a data set of `task`, one of TASKS, with `counts` by split."""
+  draw, names = TASKS[task]
   rng = np.random.RandomState(seed)
 
   def examples(count):
@@ -65,3 +66,31 @@ def write(folder, task, counts, size=32, seed=0):
 
   splits = {name: shards.listed(list(examples(count))) for name, count in counts.items()}
   return shards.write(str(folder), 'scenes', names, splits, 2, task)
+
+
+def write_list(folder, task, counts, size, seed=0):
+  """Writes pictures of `task` and a list of them, as `download_and_convert_data.py` takes it.
+
+  Args:
+    folder: a new one.
+    task: one of TASKS.
+    counts: of the pictures by split.
+    size: pixels per side.
+    seed: of the drawings.
+
+  Returns:
+    The path of the list.
+  """
+  draw, names = TASKS[task]
+  rng = np.random.RandomState(seed)
+  folder.mkdir()
+  columns = names if task == 'regression' else ('labels',)
+  lines = [','.join(('path', *columns, 'split'))]
+  for split, count in counts.items():
+    for number in range(count):
+      image, label = draw(rng, size)
+      image.save(folder / f'{split}_{number}.png')
+      cells = map(str, label) if task == 'regression' else [';'.join(names[n] for n in label)]
+      lines.append(','.join((f'{split}_{number}.png', *cells, split)))
+  (folder / 'list.csv').write_text('\n'.join(lines))
+  return folder / 'list.csv'

@@ -13,7 +13,7 @@ from PIL import Image
 
 from datasets import conversion, digits
 from slimcompat import tf
-from slimtrain import evaluation, training
+from slimtrain import evaluation_runs, training
 from slimtrain import settings as settings_lib
 from tests import shapes
 
@@ -23,7 +23,7 @@ SCRIPTS = {path.stem: path for path in sorted((ROOT / 'scripts').glob('*_on_*.sh
 LARGE = {name for name in SCRIPTS if name.endswith('_on_flowers')}
 SETTINGS = {
   'train_image_classifier.py': training.TrainingSettings(),
-  'eval_image_classifier.py': evaluation.EvaluationSettings(),
+  'eval_image_classifier.py': evaluation_runs.EvaluationRunSettings(),
   'download_and_convert_data.py': conversion.ConversionSettings(),
 }
 # Writes its arguments instead of doing anything.

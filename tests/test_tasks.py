@@ -56,18 +56,31 @@ def learn(folder, num_steps, size, *more):
   return json.loads((folder / 'run' / 'eval.json').read_text()), printed
 
 
+def convert(folder, task):
+  """Converts 4,000 pictures of a task for training, and 500 for validation, from a list."""
+  path = scenes.write_list(folder / 'pictures', task, {'train': 4000, 'validation': 500}, size=64)
+  run(
+    'download_and_convert_data.py',
+    f'--image_list={path}',
+    f'--task_type={task}',
+    f'--dataset_dir={folder}/records',
+    '--keep_gray',
+  )
+
+
 @pytest.mark.slow
 def test_where_a_disc_is_and_how_large(tmp_path):
-  scenes.write(tmp_path / 'records', 'regression', {'train': 4000, 'validation': 500}, 64)
+  convert(tmp_path, 'regression')
   result, _ = learn(tmp_path, 2400, 64)
   # Of the picture's width, which is 1.
   assert result['eval/MAE'] < 0.03
   assert result['eval/R2'] > 0.8
+  assert {f'eval/MAE/{name}' for name in scenes.TARGETS} <= set(result)
 
 
 @pytest.mark.slow
 def test_which_shapes_are_there(tmp_path):
-  scenes.write(tmp_path / 'records', 'multi_label', {'train': 4000, 'validation': 500}, 64)
+  convert(tmp_path, 'multi_label')
   result, _ = learn(tmp_path, 1200, 64)
   assert result['eval/mAP'] > 0.95
 

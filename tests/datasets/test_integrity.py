@@ -24,6 +24,7 @@ from datasets import (
   records,
   repair,
   shards,
+  sound_records,
   survey,
   survey_sources,
   verification,
@@ -56,6 +57,18 @@ def test_damaged_shards_are_found_and_repaired(tmp_path, num_shards):
     assert numbers[shard.path], shard
     assert named == shard.numbers, shard
     assert findings.num_records[shard.path] == len(shard.kept), shard
+
+  # Training names the first bad record, or leaves out all of them and no others: also those whose
+  # length is damaged, which a repair restores.
+  damaged_set = dataset_factory.get_dataset('image_folder', 'train', str(tmp_path / 'pets'))
+  first = verification.find_bad_record(damaged_set, damaged_set.num_classes, 0)
+  assert damaged[0].path in first
+  found = sound_records.find(damaged_set, damaged_set.num_classes)
+  assert {path: contents.num_records for path, contents in found.items()} == {
+    shard.path: len(shard.kept) - (shard.kind in ('flip in the length', 'flip in its CRC'))
+    for shard in damaged
+  }
+  assert all(contents.bad for contents in found.values())
 
   repaired = repair.repair(record_set, str(tmp_path / 'clean'))
   for shard in damaged:

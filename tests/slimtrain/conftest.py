@@ -9,6 +9,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # Blocks in the fifth batch or so, for longer than any test.
 BLOCKING = """
+import sys
 import time
 from slimcompat import tf
 from slimtrain.preprocessing import preprocessing_factory
@@ -18,7 +19,8 @@ count = [0]
 def block(image):
   count[0] += 1
   if count[0] > 300:
-    print('blocked', flush=True)
+    # In one piece, for other threads write, too.
+    sys.stdout.write('blocked\\n')
     time.sleep(1000)
   return image
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from slimcompat import tf
-from slimtrain import checkpoints
+from slimtrain import checkpoints, run_log
 
 
 @pytest.fixture
@@ -84,6 +84,43 @@ def check_kills(start, tmp_path, num_kills):
   assert killed.keys() == undisturbed.keys()
   for name in killed:
     np.testing.assert_array_equal(killed[name], undisturbed[name], err_msg=name)
+
+
+def run_until(process, step):
+  """Kills a run as soon as it has made a step."""
+  for line in process.stdout:
+    if line.startswith(f'global step {step}:'):
+      break
+  process.kill()
+  process.communicate()
+
+
+@pytest.mark.slow
+def test_200_steps_straight_and_with_a_kill_after_100(start, tmp_path):
+  flags = ('--max_number_of_steps=200', '--num_steps_per_decay=30', '--learning_rate=0.02')
+  run_until(start(tmp_path / 'killed', *flags), 101)
+  for folder in ('killed', 'straight'):
+    run = start(tmp_path / folder, *flags)
+    output, error = run.communicate()
+    assert run.returncode == 0, error
+    assert ('at step 100.' in output) == (folder == 'killed')
+  killed, straight = values(tmp_path / 'killed'), values(tmp_path / 'straight')
+  assert killed.keys() == straight.keys()
+  # Weights, their moving averages, the slots of momentum, the step.
+  assert {'LeNet/conv1/weights' + end for end in ('', '/Momentum', '/ExponentialMovingAverage')} < (
+    killed.keys()
+  )
+  for name in killed:
+    np.testing.assert_array_equal(killed[name], straight[name], err_msg=name)
+  rates = {
+    folder: [
+      (record['step'], record['learning_rate'], record['loss'])
+      for record in run_log.read(tmp_path / folder / run_log.JSONL_FILE)
+    ]
+    for folder in ('killed', 'straight')
+  }
+  assert rates['killed'] == rates['straight']
+  assert [step for step, *_ in rates['killed']] == list(range(1, 201))
 
 
 def test_three_kills(start, tmp_path):

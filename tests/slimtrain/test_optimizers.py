@@ -230,6 +230,15 @@ def test_five_steps(name, use_resource):
     np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize('name', optimizers.OPTIMIZERS)
+def test_one_step_is_exact(name):
+  settings = dataclasses.replace(SETTINGS, optimizer=name)
+  (value,) = run_steps(settings, 1)
+  np.testing.assert_allclose(
+    value, next(iter(REFERENCES[name](START, settings))), rtol=0, atol=1e-6
+  )
+
+
 def test_nesterov():
   settings = dataclasses.replace(SETTINGS, optimizer='momentum', nesterov=True)
   for value, expected in zip(run_steps(settings, 5), momentum(START, settings), strict=False):

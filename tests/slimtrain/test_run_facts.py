@@ -33,6 +33,7 @@ def test_model_and_runs(tmp_path):
   assert (first['seed'], second['seed']) == (5, None)
   assert first['data'] == second['data']
   assert first['data']['examples'] == 1437
+  assert sum(first['data']['class_counts']) == 1437
   assert len(first['data']['hash']) == 64
   assert first['versions']['tensorflow'] == tf.version.VERSION
   assert first['versions']['numpy'] == np.__version__

@@ -60,6 +60,24 @@ def test_a_full_disk_does_not_end_the_run(tmp_path):
 
 
 @needs_small_disk
+@pytest.mark.parametrize(
+  ('harm', 'why'),
+  [
+    ('head -c 40000000 /dev/zero > {}/other || true', 'No space left on device'),
+    ('mount -o remount,ro {}', 'Read-only file system'),
+  ],
+  ids=['full', 'read-only'],
+)
+def test_a_disk_that_takes_nothing_is_refused(tmp_path, harm, why):
+  run = run_on_small_disk(
+    tmp_path, f'{harm.format(tmp_path)}\n{TRAIN} --train_dir={tmp_path}/run || echo "exit $?"'
+  )
+  assert run.stdout == 'exit 1\n'
+  assert f'--train_dir={tmp_path}/run cannot be written to ({why})' in run.stderr
+  assert 'Traceback' not in run.stderr
+
+
+@needs_small_disk
 def test_room_again(tmp_path):
   run = run_on_small_disk(
     tmp_path,

@@ -7,7 +7,17 @@ import numpy as np
 import pytest
 
 from slimcompat import errors, tf
-from slimtrain import checkpoints, evaluation, inputs, model_facts, models, training, validation
+from slimtrain import (
+  checkpoint_inspection,
+  checkpoints,
+  evaluation,
+  export,
+  inputs,
+  model_facts,
+  models,
+  training,
+  validation,
+)
 from slimtrain import settings as settings_lib
 
 FLAGS = {
@@ -97,6 +107,35 @@ def test_the_best_is_kept(tmp_path, monkeypatch):
   # After a restart the score to beat is the same.
   train(tmp_path, **{**flags, 'max_number_of_steps': 14})
   assert checkpoints.saved_step(checkpoints.newest(str(best))) == 14
+
+
+def test_the_best_serves_every_script(tmp_path):
+  flags = {'eval_split': 'test', 'eval_every_steps': 6, 'keep_best': 'accuracy'}
+  train(tmp_path / 'run', **flags, moving_average_decay=0.5)
+  best = str(tmp_path / 'run' / validation.BEST_DIR)
+  state = json.loads((tmp_path / 'run' / validation.STATE_FILE).read_text())
+
+  given = {'checkpoint_path': best, 'dataset_name': 'digits', 'dataset_split_name': 'test'}
+  settings = settings_lib.replace(
+    evaluation.EvaluationSettings(), eval_dir=str(tmp_path / 'alone'), **given
+  )
+  alone = evaluation.evaluate(evaluation.complete(settings, set(given)))
+  assert alone['weights'] == 'moving averages'
+  assert alone['global_step'] == state['global_step']
+  assert alone['eval/Accuracy'] == pytest.approx(state['value'], abs=1e-6)
+
+  given = {'checkpoint_path': best, 'output_file': str(tmp_path / 'net.pb'), 'format': 'frozen'}
+  settings = settings_lib.replace(export.ExportSettings(), **given)
+  export.export_inference_graph(export.complete(settings, set(given)))
+  assert (tmp_path / 'net.pb').stat().st_size > 1e6
+
+  checkpoint_inspection.inspect(
+    checkpoint_inspection.InspectionSettings(
+      checkpoint_path=best, weights='moving_averages', output=str(tmp_path / 'copy' / 'net.ckpt')
+    )
+  )
+  train(tmp_path / 'tuned', checkpoint_path=best, max_number_of_steps=1)
+  assert checkpoints.saved_step(checkpoints.newest(str(tmp_path / 'tuned'))) == 1
 
 
 def test_patience(tmp_path, monkeypatch):
