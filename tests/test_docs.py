@@ -92,7 +92,7 @@ PAGES = (
       r'^examples\[54\]',
       r'MobilenetV1/Conv2d_0/weights',
       r'circle [\d.]+%',
-      r'^\[\]$',
+      r'^\[.*\]$',
       r'^examples\[6\]',
     ),
     dataset_name='image_folder',

@@ -50,6 +50,8 @@ def train(dataset_dir, train_dir, **flags):
       optimizer='adam',
       opt_epsilon=1e-8,
       learning_rate=0.003,
+      seed=1,
+      deterministic_input=True,
       **flags,
     )
   )
@@ -316,7 +318,7 @@ def test_explanations_are_pictures(root, tmp_path):
   assert names == [f'{number:06d}_{number:04d}.jpg.png' for number in range(8)]
   with Image.open(tmp_path / 'explained' / names[0]) as picture:
     assert picture.width >= 1000
-    assert len(picture.getcolors(1 << 24)) > 1000
+    assert len(picture.getcolors(1 << 24)) > 300
 
 
 def test_names_and_patterns(root, tmp_path, monkeypatch):
