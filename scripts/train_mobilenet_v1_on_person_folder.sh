@@ -5,6 +5,7 @@
 # person detection, becomes an int8 model in MODEL_FILE. IMAGE_DIR has a sub-folder of images for
 # each of the two classes, such as person and no_person; other classes do as well. Arguments are
 # further flags of the training.
+# A MODEL_FILE that is there is replaced.
 #
 #   IMAGE_DIR=~/persons scripts/train_mobilenet_v1_on_person_folder.sh
 set -euo pipefail
@@ -47,6 +48,10 @@ run "$PYTHON" eval_image_classifier.py \
   --dataset_name=image_folder \
   --dataset_dir="$DATA_DIR" \
   --dataset_split_name=validation \
+  --model_name=mobilenet_v1_025 \
+  --eval_image_size=96 \
+  --use_grayscale \
+  --moving_average_decay=0.99 \
   --checkpoint_path="$TRAIN_DIR" \
   --eval_dir="$TRAIN_DIR/eval"
 
