@@ -9,6 +9,9 @@ import numpy as np
 from slimtrain import figures
 from slimtrain import predictions as predictions_lib
 
+ROC_AUC, AVERAGE_PRECISION = 'roc_auc', 'average_precision'  # Columns of areas.
+GRID = np.linspace(0, 1, 501)  # Where curves are averaged: false positive rates, or recalls.
+
 
 @dataclasses.dataclass(frozen=True)
 class Assessment:
@@ -21,6 +24,7 @@ class Assessment:
   # Of one label, [classes, classes]; of several, [classes, 2, 2]; of numbers, None.
   confusion: np.ndarray | None = None
   calibration: figures.Calibration | None = None
+  mean_curves: dict = dataclasses.field(default_factory=dict)  # {column of areas: heights on GRID}.
   slices: tuple[dict, ...] = ()  # Of each: its name, its examples and its figures.
 
 
@@ -70,15 +74,46 @@ def _mean(values):
   return np.mean(values[np.isfinite(values)]) if np.isfinite(values).any() else np.nan
 
 
-def _areas(predictions, positives):
-  """Returns the areas below both curves of each class, by its `positives` `[classes][examples]`."""
-  log_sums = predictions.log_sums() if predictions.task == 'single_label' else 0.0
-  areas = {'roc_auc': [], 'average_precision': []}
-  for number, is_positive in enumerate(positives):
-    scores = predictions.logits[:, number] - log_sums
-    areas['roc_auc'].append(figures.roc_curve(scores, is_positive).area)
-    areas['average_precision'].append(figures.precision_recall_curve(scores, is_positive).area)
-  return {name: np.array(values) for name, values in areas.items()}
+class _Curves(NamedTuple):
+  areas: dict  # {name: areas by class}, NaN where they are not defined.
+  means: dict  # {name: heights on the GRID}, the mean of the classes where they are.
+
+
+def scores(predictions, number):
+  """Returns the logarithms of the probabilities of the class `number`, or alike, `[examples]`."""
+  is_single = predictions.task == 'single_label'
+  return predictions.logits[:, number] - (predictions.log_sums if is_single else 0)
+
+
+def positives(predictions, number):
+  """Returns which examples have the class `number`, bools `[examples]`."""
+  if predictions.task == 'single_label':
+    return predictions.labels == number
+  return predictions.labels[:, number] > 0
+
+
+def _find_curves(predictions):
+  """Returns the _Curves of all classes, each against all others."""
+  areas = {ROC_AUC: [], AVERAGE_PRECISION: []}
+  heights = {name: np.zeros_like(GRID) for name in areas}
+  for number in range(len(predictions.class_names)):
+    curves = figures.both_curves(scores(predictions, number), positives(predictions, number))
+    for name, curve in zip(areas, curves, strict=True):
+      areas[name].append(curve.area)
+      if np.isfinite(curve.area):
+        heights[name] += _on_grid(curve, name)
+  areas = {name: np.array(values) for name, values in areas.items()}
+  means = {
+    name: heights[name] / max(1, np.isfinite(values).sum()) for name, values in areas.items()
+  }
+  return _Curves(areas, means)
+
+
+def _on_grid(curve, name):
+  if name == ROC_AUC:
+    return np.interp(GRID, curve.x, curve.y)
+  # In steps: a recall is reached at the first threshold that has as much.
+  return curve.y[np.searchsorted(curve.x, GRID).clip(max=len(curve.y) - 1)]
 
 
 def _assess_single_label(predictions, scoring):
@@ -89,9 +124,9 @@ def _assess_single_label(predictions, scoring):
   right = is_right(predictions, scoring)
   losses = predictions_lib.log_losses(predictions)
   own = predictions.own_logits()
-  confidence = np.exp(predictions.logits.max(axis=1) - predictions.log_sums())
+  confidence = np.exp(predictions.logits.max(axis=1) - predictions.log_sums)
   calibration = figures.calibration(confidence, right)
-  areas = _areas(predictions, (labels == number for number in range(num_classes)))
+  curves = _find_curves(predictions)
   recall_low, recall_high = figures.proportion_interval(np.diag(confusion), by_class.support)
   classes = {
     'examples': by_class.support,
@@ -101,7 +136,7 @@ def _assess_single_label(predictions, scoring):
     'recall_low': recall_low,
     'recall_high': recall_high,
     'f1': by_class.f1,
-    **areas,
+    **curves.areas,
   }
   # As in scikit-learn, of the classes that examples or predictions have.
   occurs = num_predicted + by_class.support > 0
@@ -111,8 +146,8 @@ def _assess_single_label(predictions, scoring):
     'macro_recall': by_class.recall[occurs].mean(),
     'macro_f1': by_class.f1[occurs].mean(),
     'weighted_f1': np.average(by_class.f1, weights=by_class.support),
-    'mean_roc_auc': _mean(areas['roc_auc']),
-    'mean_average_precision': _mean(areas['average_precision']),
+    'mean_roc_auc': _mean(curves.areas[ROC_AUC]),
+    'mean_average_precision': _mean(curves.areas[AVERAGE_PRECISION]),
     'expected_calibration_error': calibration.error,
   }
   places = np.sum(predictions.logits > own[:, None], axis=1)
@@ -120,7 +155,9 @@ def _assess_single_label(predictions, scoring):
   for k in {5, *scoring.find_top_k()}:
     if k < num_classes:
       intervals[f'eval/Recall_{k}'] = figures.bootstrap_interval(places < k)
-  return Assessment(_floats(scalars), intervals, classes, losses, confusion, calibration)
+  return Assessment(
+    _floats(scalars), intervals, classes, losses, confusion, calibration, curves.means
+  )
 
 
 def _summarize_single_label(predictions, scoring):
@@ -156,7 +193,7 @@ def _assess_multi_label(predictions, scoring):
   probabilities = predictions.probabilities()
   confidence = np.maximum(probabilities, 1 - probabilities)
   calibration = figures.calibration(confidence.ravel(), ((probabilities >= 0.5) == present).ravel())
-  areas = _areas(predictions, present.T)
+  curves = _find_curves(predictions)
   classes = {
     'examples': by_label.support,
     'predicted': predicted.sum(axis=0),
@@ -165,21 +202,23 @@ def _assess_multi_label(predictions, scoring):
     'recall_low': recall_low,
     'recall_high': recall_high,
     'f1': by_label.f1,
-    **areas,
+    **curves.areas,
   }
   scalars = {
     'log_loss': losses.mean(),
     'macro_precision': by_label.precision.mean(),
     'macro_recall': by_label.recall.mean(),
     'macro_f1': by_label.f1.mean(),
-    'mean_roc_auc': _mean(areas['roc_auc']),
+    'mean_roc_auc': _mean(curves.areas[ROC_AUC]),
     'expected_calibration_error': calibration.error,
   }
   intervals = {
     'eval/Exact_match': figures.bootstrap_interval(is_right(predictions, scoring)),
     'eval/F1': figures.bootstrap_interval(_label_counts(predictions, scoring), of_means=_f1),
   }
-  return Assessment(_floats(scalars), intervals, classes, losses, confusion, calibration)
+  return Assessment(
+    _floats(scalars), intervals, classes, losses, confusion, calibration, curves.means
+  )
 
 
 def _summarize_multi_label(predictions, scoring):

@@ -94,6 +94,13 @@ class EvaluationSettings(settings_lib.Settings):
   )
   session: deployment.SessionSettings = settings_lib.group(deployment.SessionSettings)
 
+  def __post_init__(self):
+    super().__post_init__()
+    if self.slice_key and not self.report:
+      raise errors.InputError(
+        f'--slice_key={self.slice_key} needs --report, where its figures stand. Leave it out.'
+      )
+
 
 def evaluate(settings, others=()):
   """Evaluates as EvaluationSettings `settings` say; returns what it writes to eval.json, a dict.
@@ -129,7 +136,7 @@ def evaluate(settings, others=()):
   ) as writer:
     writer.add_summary(summaries.scalars(one.values), result['global_step'])
   if settings.report:
-    result = reports.write(settings, result, one.predictions)
+    result = reports.write(settings, result, one.predictions, one.data, passes[0].checkpoint)
   files.write_json(os.path.join(settings.eval_dir, 'eval.json'), result)
   return result
 

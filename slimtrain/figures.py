@@ -142,7 +142,9 @@ def ranks(scores, labels):
 
 def _cumulate(scores, positives):
   """Returns (true positives, false positives, thresholds) at each distinct score, falling."""
-  order = np.argsort(-scores, kind='stable')
+  scores, positives = np.asarray(scores), np.asarray(positives, np.int64)
+  # Of equal scores the order is of no account.
+  order = np.argsort(-scores)
   scores, positives = scores[order], positives[order]
   is_last = np.append(scores[1:] != scores[:-1], True)  # Of those with the same score.
   true = np.cumsum(positives)[is_last]
@@ -159,12 +161,7 @@ def roc_curve(scores, positives):
     scores: `[examples]`.
     positives: bools `[examples]`.
   """
-  true, false, thresholds = _cumulate(np.asarray(scores), np.asarray(positives, np.int64))
-  with np.errstate(invalid='ignore'):
-    x = np.append(0, false) / false[-1]
-    y = np.append(0, true) / true[-1]
-  area = np.sum(np.diff(x) * (y[1:] + y[:-1]) / 2)
-  return Curve(x, y, np.append(np.inf, thresholds), float(area))
+  return _make_roc_curve(*_cumulate(scores, positives))
 
 
 def precision_recall_curve(scores, positives):
@@ -177,7 +174,24 @@ def precision_recall_curve(scores, positives):
     scores: `[examples]`.
     positives: bools `[examples]`.
   """
-  true, false, thresholds = _cumulate(np.asarray(scores), np.asarray(positives, np.int64))
+  return _make_precision_recall_curve(*_cumulate(scores, positives))
+
+
+def both_curves(scores, positives):
+  """Returns (roc_curve, precision_recall_curve) of the same arguments, sorted once for both."""
+  cumulated = _cumulate(scores, positives)
+  return _make_roc_curve(*cumulated), _make_precision_recall_curve(*cumulated)
+
+
+def _make_roc_curve(true, false, thresholds):
+  with np.errstate(invalid='ignore'):
+    x = np.append(0, false) / false[-1]
+    y = np.append(0, true) / true[-1]
+  area = np.sum(np.diff(x) * (y[1:] + y[:-1]) / 2)
+  return Curve(x, y, np.append(np.inf, thresholds), float(area))
+
+
+def _make_precision_recall_curve(true, false, thresholds):
   precision = true / (true + false)
   with np.errstate(invalid='ignore'):
     recall = true / true[-1]

@@ -36,6 +36,7 @@ of the CSV file. Where crops or models are averaged, these are the logits of the
 
 import csv
 import dataclasses
+import functools
 import io
 import os
 
@@ -46,6 +47,8 @@ from slimcompat import errors
 
 CSV_FILE = 'predictions.csv'
 LOGITS_FILE = 'logits.npy'
+# Columns that do not depend on the model.
+OF_EXAMPLE = ('file', 'record_file', 'record', 'slice', 'label', 'label_name', 'labels')
 _NUM_AT_ONCE = 1024  # Examples whose numbers are computed at once.
 _MAX_PROBABILITIES = 100  # Classes up to which the CSV file has the probability of each.
 
@@ -68,8 +71,9 @@ class Predictions:
   def __len__(self):
     return len(self.logits)
 
+  @functools.cached_property
   def log_sums(self):
-    """Returns the logarithms of the sums of the exponentials of the logits, float64 `[examples]`.
+    """The logarithms of the sums of the exponentials of the logits, float64 `[examples]`.
 
     A logit less its example's is the logarithm of the probability of its class.
     """
@@ -87,7 +91,7 @@ class Predictions:
     logits = self.logits[:, number].astype(np.float64)
     if self.task == 'multi_label':
       return np.exp(-np.logaddexp(0, -logits))
-    return np.exp((logits.T - self.log_sums()).T)
+    return np.exp((logits.T - self.log_sums).T)
 
   def own_logits(self):
     """Returns the logits of the examples' classes, of one label per image, `[examples]`."""
@@ -193,15 +197,20 @@ def write(directory, predictions, threshold):
     predictions: Predictions.
     threshold: the probability from which on a label of several counts as predicted.
   """
-  columns = {**_sources(predictions), **_COLUMNS[predictions.task](predictions, threshold)}
+  listed = columns(predictions, threshold)
   with user_files.open_atomically(os.path.join(directory, CSV_FILE)) as file:
     text = io.TextIOWrapper(file, encoding='utf-8', newline='')
     writer = csv.writer(text, lineterminator='\n')
-    writer.writerow(columns)
-    writer.writerows(zip(*columns.values(), strict=True))
+    writer.writerow(listed)
+    writer.writerows(zip(*listed.values(), strict=True))
     text.detach()
   with user_files.open_atomically(os.path.join(directory, LOGITS_FILE)) as file:
     np.save(file, predictions.logits, allow_pickle=False)
+
+
+def columns(predictions, threshold):
+  """Returns the columns of the CSV file, {name: values}. The arguments are those of `write`."""
+  return {**_sources(predictions), **_COLUMNS[predictions.task](predictions, threshold)}
 
 
 def digits(values):
@@ -210,20 +219,20 @@ def digits(values):
 
 
 def _sources(predictions):
-  columns = {
+  sources = {
     'file': predictions.file_names(),
     'record_file': [predictions.record_files[file] for file in predictions.records[:, 0]],
     'record': predictions.records[:, 1],
   }
   if predictions.slice_key:
-    columns['slice'] = predictions.slices()
-  return columns
+    sources['slice'] = predictions.slices()
+  return sources
 
 
 def _single_label_columns(predictions, threshold):
   del threshold
   labels, guesses = predictions.labels, predictions.logits.argmax(axis=1)
-  own, log_sums = predictions.own_logits(), predictions.log_sums()
+  own, log_sums = predictions.own_logits(), predictions.log_sums
   offset, names = predictions.labels_offset, predictions.class_names
   return {
     'label': labels + offset,
@@ -252,11 +261,11 @@ def _multi_label_columns(predictions, threshold):
 
 def _regression_columns(predictions, threshold):
   del threshold
-  columns = {}
+  numbers = {}
   for kind, values in (('target', predictions.labels), ('prediction', predictions.logits)):
     for index, name in enumerate(predictions.class_names):
-      columns[f'{kind}/{name}'] = digits(values[:, index])
-  return columns
+      numbers[f'{kind}/{name}'] = digits(values[:, index])
+  return numbers
 
 
 _COLUMNS = {
@@ -282,6 +291,6 @@ def _probability_columns(predictions):
 def log_losses(predictions):
   """Returns the cross entropy of each example, `[examples]`; of several labels, their mean."""
   if predictions.task == 'single_label':
-    return predictions.log_sums() - predictions.own_logits()
+    return predictions.log_sums - predictions.own_logits()
   signs = np.where(predictions.labels > 0, 1.0, -1.0)
   return np.mean(np.logaddexp(0, -signs * predictions.logits.astype(np.float64)), axis=1)

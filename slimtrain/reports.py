@@ -1,8 +1,9 @@
-"""The report on an evaluation: the files of its figures.
+"""The report on an evaluation: report.html and the files of its figures.
 
 Beside predictions.csv and logits.npy (see slimtrain.predictions) there are
 
-    per_class.csv   a row for each class, or target: label, name, and its figures
+    per_class.csv   a row for each class, or target: label, name, and its figures; nothing where one
+                    is not defined
     confusion.csv   a row for each class: its name, and of its examples how many were given each
                     class; of several labels per image, a row for each label: its name,
                     true_negatives, false_positives, false_negatives, true_positives
@@ -13,20 +14,40 @@ import io
 import math
 import os
 
-from slimtrain import assessment as assessment_lib
-from slimtrain import files, predictions
+import numpy as np
 
+from slimtrain import assessment as assessment_lib
+from slimtrain import (
+  console,
+  files,
+  model_facts,
+  predictions,
+  record_pictures,
+  report_page,
+  report_plots,
+  run_facts,
+  run_log,
+)
+
+REPORT_FILE = 'report.html'
 PER_CLASS_FILE = 'per_class.csv'
 CONFUSION_FILE = 'confusion.csv'
+_NUM_PICTURES = 24
+_NO_PLOTS = (
+  'There are no plots, for matplotlib is not installed. Install it: pip install'
+  " 'slimtrain[plots]', or pip install matplotlib."
+)
 
 
-def write(settings, result, predicted):
+def write(settings, result, predicted, data, checkpoint):
   """Writes the report into `settings.eval_dir`; returns `result` with what goes into eval.json.
 
   Args:
     settings: EvaluationSettings.
     result: a dict, as evaluation.evaluate makes it.
     predicted: the Predictions.
+    data: the inputs.Data.
+    checkpoint: that beside which the run is told of.
   """
   assessment = assessment_lib.assess(predicted, settings.scoring)
   directory = settings.eval_dir
@@ -34,30 +55,45 @@ def write(settings, result, predicted):
   _write_csv(os.path.join(directory, PER_CLASS_FILE), _class_rows(predicted, assessment))
   if assessment.confusion is not None:
     _write_csv(os.path.join(directory, CONFUSION_FILE), _confusion_rows(predicted, assessment))
-  return {
+  result = {
     **result,
-    'intervals': {
-      tag: [_rounded(low), _rounded(high)] for tag, (low, high) in assessment.intervals.items()
-    },
+    'intervals': {tag: list(map(_rounded, ends)) for tag, ends in assessment.intervals.items()},
     'figures': {name: _rounded(value) for name, value in assessment.scalars.items()},
-    **(
-      {
-        'slice_key': settings.slice_key,
-        'slices': [
-          {name: _rounded(value) for name, value in row.items()} for row in assessment.slices
-        ],
-      }
-      if settings.slice_key
-      else {}
-    ),
   }
+  if settings.slice_key:
+    result['slice_key'] = settings.slice_key
+    result['slices'] = [
+      {name: _rounded(value) for name, value in row.items()} for row in assessment.slices
+    ]
+  can_plot = report_plots.is_possible()
+  heading, pictures = _worst(settings, predicted, assessment, data)
+  train_dir = _train_dir(checkpoint)
+  records = run_log.read(os.path.join(train_dir, run_log.JSONL_FILE))
+  content = report_page.Content(
+    f'{settings.model.model_name} on {settings.data.dataset_name},'
+    f' {settings.data.dataset_split_name}',
+    f'The {result["weights"]} of {result["checkpoint"]}, step {result["global_step"]:,}, evaluated'
+    f' {report_page.now()}.',
+    result,
+    predicted,
+    assessment,
+    _plots(predicted, assessment, records) if can_plot else {},
+    pictures,
+    heading,
+    _facts(settings, result, checkpoint, train_dir),
+    '' if can_plot else _NO_PLOTS,
+  )
+  path = os.path.join(directory, REPORT_FILE)
+  files.write_text(path, report_page.make(content))
+  console.say(f'Report: {path}' if can_plot else f'Report: {path}. {_NO_PLOTS}')
+  return result
 
 
 def _rounded(value):
-  """Returns a value as JSON has it: of a float 7 digits, and null for one that is not finite."""
+  """Returns a value as JSON has it: of a float 10 digits, and null for one that is not finite."""
   if not isinstance(value, float):
     return value
-  return float(f'{value:.7g}') if math.isfinite(value) else None
+  return float(f'{value:.10g}') if math.isfinite(value) else None
 
 
 def _class_rows(predicted, assessment):
@@ -84,3 +120,111 @@ def _write_csv(path, rows):
   text = io.StringIO()
   csv.writer(text, lineterminator='\n').writerows(rows)
   files.write_text(path, text.getvalue())
+
+
+def _plots(predicted, assessment, records):
+  """Returns the {heading: Plots} of the sections."""
+  names = predicted.class_names
+  plots = {}
+  if predicted.task == 'regression':
+    plots['Predicted and true'] = report_plots.draw_targets(
+      predicted.logits, predicted.labels, names
+    )
+  else:
+    if predicted.task == 'single_label':
+      plots['Confusion'] = report_plots.draw_confusion(assessment.confusion, names)
+    plots['Curves'] = [
+      *report_plots.draw_curves(predicted, assessment),
+      report_plots.draw_calibration(assessment.calibration),
+    ]
+  plots['Training'] = report_plots.draw_training(records)
+  return {heading: tuple(drawn) for heading, drawn in plots.items()}
+
+
+def _worst(settings, predicted, assessment, data):
+  """Returns a heading, and report_page.Pictures of the examples that are the most wrong."""
+  order = np.argsort(-assessment.losses, kind='stable')
+  right = assessment_lib.is_right(predicted, settings.scoring)
+  heading = 'The largest errors'
+  if right is not None:
+    wrong = order[~right[order]]
+    heading = 'The worst mistakes' if len(wrong) else 'Right, and the least sure'
+    order = wrong if len(wrong) else order
+  chosen = order[:_NUM_PICTURES]
+  if right is not None and len(chosen) < len(wrong):
+    heading += f': {len(chosen)} of {len(wrong):,}'
+  images = record_pictures.read(data, settings.data, predicted.records[chosen])
+  pictures = []
+  names = predicted.file_names()
+  for index in chosen:
+    file, record = predicted.records[index].tolist()
+    source = names[index] or f'{predicted.record_files[file]}, record {record}'
+    lines = _describe(settings, predicted.choose([index]))
+    pictures.append(report_page.Picture(images.get((file, record)), lines, source))
+  return heading, tuple(pictures)
+
+
+def _describe(settings, one):
+  """Returns the lines on Predictions of one example."""
+  names = one.class_names
+  if one.task == 'regression':
+    pairs = zip(names, one.logits[0], one.labels[0], strict=True)
+    return tuple(f'{name}: {guess:.4g}, not {true:.4g}' for name, guess, true in list(pairs)[:6])
+  probabilities = one.probabilities()[0]
+  if one.task == 'single_label':
+    guess, label = int(probabilities.argmax()), int(one.labels[0])
+    first = f'{names[guess]} ({probabilities[guess]:.1%})'
+    return first, f'is {names[label]} ({probabilities[label]:.1%})'
+  predicted, present = probabilities >= settings.scoring.decision_threshold, one.labels[0] > 0
+  lines = []
+  for words, chosen in (('wrong', predicted & ~present), ('missed', present & ~predicted)):
+    if chosen.any():
+      listed = ', '.join(
+        f'{names[number]} ({probabilities[number]:.0%})' for number in np.flatnonzero(chosen)[:6]
+      )
+      lines.append(f'{words}: {listed}')
+  right = ', '.join(names[number] for number in np.flatnonzero(predicted & present)[:6])
+  return (*lines, f'right: {right or "nothing"}')
+
+
+def _train_dir(checkpoint):
+  """Returns the directory with what a run left, for a checkpoint in it or in a folder of it."""
+  folder = os.path.dirname(checkpoint)
+  parent = os.path.dirname(folder)
+  is_in_parent = os.path.exists(os.path.join(parent, run_log.JSONL_FILE))
+  has_none = not os.path.exists(os.path.join(folder, run_log.JSONL_FILE))
+  return parent if has_none and is_in_parent else folder
+
+
+def _facts(settings, result, checkpoint, train_dir):
+  """Returns what is known of the run and of this evaluation, {name: text}."""
+  facts = {
+    'checkpoint': result['checkpoint'],
+    'evaluated': result['weights'],
+    'data': f'{result["dataset"]}, {result["split"]}: {result["examples"]:,} examples',
+    'records': settings.data.dataset_dir or '',
+  }
+  if result.get('skipped'):
+    facts['bad records left out'] = f'{result["skipped"]:,}'
+  if settings.eval_crops > 1:
+    facts['crops of each image'] = settings.eval_crops
+  model = model_facts.read(checkpoint)
+  if model:
+    facts['net'] = f'{model.model_name}, {model.num_classes:,} outputs'
+    facts['image size'] = f'{settings.eval_image_size or model.image_size} pixels a side'
+    facts['preprocessing'] = model.preprocessing_name
+  runs = run_facts.read_runs(os.path.join(train_dir, run_facts.RUN_FILE))
+  if runs:
+    last = runs[-1]
+    facts['trained'] = f'from {runs[0].get("started", "")}, in {len(runs)} runs'
+    facts['command'] = report_page.command(map(str, last.get('command', [])))
+    facts['parameters'] = f'{last.get("trained_parameters", 0):,} trained'
+    facts['versions'] = _listed(last.get('versions'))
+    facts['machine'] = _listed(last.get('machine'))
+    facts['commit'] = (last.get('git') or {}).get('commit', '')
+  return facts
+
+
+def _listed(values):
+  values = values or {}
+  return ', '.join(f'{name} {value}' for name, value in values.items() if value)

@@ -1,5 +1,6 @@
 """What a train_dir says of each time it ran: run.json."""
 
+import contextlib
 import datetime
 import hashlib
 import json
@@ -32,6 +33,7 @@ def write_run(settings, data, first_step):
   entry = {
     'started': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
     'first_step': first_step,
+    'last_step': settings.max_number_of_steps,
     'command': sys.argv,
     'versions': {'python': platform.python_version(), **_versions()},
     'machine': {
@@ -52,10 +54,22 @@ def write_run(settings, data, first_step):
     'trained_parameters': int(sum(np.prod(shape, dtype=np.int64) for shape in shapes)),
     'seed': settings.seed,
   }
-  files.write_json(path, [*_read_runs(path), entry])
+  files.write_json(path, [*read_runs(path), entry])
 
 
-def _read_runs(path):
+def write_end(train_dir, last_step):
+  """Says in run.json that the run has ended by itself, and after which step."""
+  path = os.path.join(train_dir, RUN_FILE)
+  runs = read_runs(path)
+  if runs:
+    finished = datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds')
+    runs[-1] = {**runs[-1], 'last_step': last_step, 'finished': finished}
+    with contextlib.suppress(OSError):  # A full disk is no reason for the run to fail at its end.
+      files.write_json(path, runs)
+
+
+def read_runs(path):
+  """Returns the entries of a run.json, the last run's last; none of a file that says nothing."""
   try:
     with open(path, encoding='utf-8') as file:
       return list(json.load(file))

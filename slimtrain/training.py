@@ -281,6 +281,7 @@ def _train(settings):
       interrupted.signal_number,
       f'{name} ended the run; {newest} is saved. Run the same command again to go on.',
     )
+  run_facts.write_end(settings.train_dir, checkpoints.saved_step(newest))
   console.say(f'Finished: {newest}')
   return loss
 

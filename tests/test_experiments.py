@@ -14,7 +14,7 @@ from PIL import Image
 
 from datasets import conversion, digits
 from slimcompat import lite, tf
-from slimtrain import evaluation, export, exported_models, inputs, training
+from slimtrain import evaluation_runs, export, exported_models, inputs, training
 from slimtrain import settings as settings_lib
 from tests import shapes
 
@@ -25,7 +25,7 @@ LARGE = {name for name in SCRIPTS if name.endswith('_on_flowers')}
 PERSONS = 'train_mobilenet_v1_on_person_folder'
 SETTINGS = {
   'train_image_classifier.py': training.TrainingSettings(),
-  'eval_image_classifier.py': evaluation.EvaluationSettings(),
+  'eval_image_classifier.py': evaluation_runs.EvaluationRunSettings(),
   'download_and_convert_data.py': conversion.ConversionSettings(),
   'export_inference_graph.py': export.ExportSettings(),
 }

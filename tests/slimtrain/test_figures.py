@@ -128,3 +128,43 @@ def test_mcnemar(counts):
   total = sum(counts)
   expected = stats.binomtest(only_first, total).pvalue if total else 1.0
   assert figures.mcnemar(first, second) == pytest.approx(expected, rel=1e-9)
+
+
+def test_interval_of_a_function_of_means():
+  rng = np.random.RandomState(0)
+  counts = rng.randint(1, 5, size=(300, 2))
+  ratio = lambda means: means[..., 0] / means[..., 1]  # noqa: E731
+  low, high = figures.bootstrap_interval(counts, of_means=ratio)
+  theirs = stats.bootstrap(
+    (counts[:, 0], counts[:, 1]),
+    lambda a, b, axis: a.mean(axis=axis) / b.mean(axis=axis),
+    paired=True,
+    method='percentile',
+    random_state=0,
+  ).confidence_interval
+  assert (low, high) == pytest.approx(tuple(theirs), abs=0.01)
+  # Drawn in parts, for memory, the numbers are the same.
+  old, figures._MAX_COUNTS = figures._MAX_COUNTS, 100
+  try:
+    assert figures.bootstrap_interval(counts, of_means=ratio) == (low, high)
+  finally:
+    figures._MAX_COUNTS = old
+
+
+def test_interval_of_proportions():
+  counts, totals = np.array([0, 3, 31, 50, 0]), np.array([12, 10, 31, 200, 0])
+  lows, highs = figures.proportion_interval(counts, totals)
+  for index in range(4):
+    theirs = stats.binomtest(int(counts[index]), int(totals[index])).proportion_ci(method='wilson')
+    assert (lows[index], highs[index]) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
+  assert np.isnan(lows[4])
+  assert np.isnan(highs[4])
+
+
+@ids
+def test_both_curves_at_once(case):
+  labels, scores = predictions(*CASES[case])
+  both = figures.both_curves(scores[:, 1], labels == 1)
+  for curve, alone in zip(both, (figures.roc_curve, figures.precision_recall_curve), strict=True):
+    for part, its in zip(curve, alone(scores[:, 1], labels == 1), strict=True):
+      np.testing.assert_array_equal(part, its)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from slimcompat import errors, tf
-from slimtrain import checkpoints, finiteness, inputs
+from slimtrain import checkpoints, finiteness, inputs, run_log
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DATA = inputs.Data(None, ['/a', '/b'], 20, 2)
@@ -147,6 +147,9 @@ def test_the_run_goes_back_and_on(tmp_path, spiky):
   after = run.stdout.split('(1 of at most 2 times)')[1]
   first_step = int(re.search(r'global step (\d+):', after)[1])
   assert first_step == int(back[0][0].rsplit('-', 1)[1]) + 1
+  # metrics.jsonl has each step once.
+  steps = [record['step'] for record in run_log.read(tmp_path / 'run' / run_log.JSONL_FILE)]
+  assert steps == list(range(1, steps[-1] + 1))
 
 
 def test_without_a_checkpoint_there_is_no_way_back(tmp_path, spiky):

@@ -9,12 +9,12 @@ from absl import flags
 
 from datasets import conversion
 from slimcompat import errors
-from slimtrain import classification, evaluation, export, training
+from slimtrain import classification, evaluation, evaluation_runs, export, training
 from slimtrain import settings as settings_lib
 
 SCRIPTS = {
   'train_image_classifier': training.TrainingSettings,
-  'eval_image_classifier': evaluation.EvaluationSettings,
+  'eval_image_classifier': evaluation_runs.EvaluationRunSettings,
   'export_inference_graph': export.ExportSettings,
   'download_and_convert_data': conversion.ConversionSettings,
   'classify_images': classification.ClassificationSettings,

@@ -17,6 +17,7 @@ from slimtrain import (
   losses,
   models,
   optimizers,
+  run_log,
   training,
 )
 from slimtrain import settings as settings_lib
@@ -277,9 +278,29 @@ def test_every_loss_trains(tmp_path, loss, task):
   assert score in summaries(tmp_path / 'run')
 
 
+# Where slim's defaults, a rate of 0.01 and an epsilon of 1, are not for 20 steps of LeNet.
+FOR_OPTIMIZERS = {
+  'adadelta': {'learning_rate': 30.0, 'opt_epsilon': 1e-8},
+  'adam': {'learning_rate': 0.001, 'opt_epsilon': 1e-8},
+  'adamw': {'learning_rate': 0.001},
+  'ftrl': {'learning_rate': 0.1},
+  'lars': {'lars_trust': 0.3},
+  'lion': {'learning_rate': 0.0003},
+  'rmsprop': {'learning_rate': 0.0003, 'opt_epsilon': 1e-8},
+}
+
+
 @pytest.mark.parametrize('optimizer', optimizers.OPTIMIZERS)
 def test_every_optimizer_trains(tmp_path, optimizer):
-  assert np.isfinite(train(tmp_path, optimizer=optimizer, max_number_of_steps=2))
+  train(
+    tmp_path,
+    **{'optimizer': optimizer, **FOR_OPTIMIZERS.get(optimizer, {})},
+    seed=1,
+    max_number_of_steps=20,
+    log_every_n_steps=1,
+  )
+  losses = [record['loss'] for record in run_log.read(tmp_path / run_log.JSONL_FILE)]
+  assert np.mean(losses[-5:]) < losses[0] / 2
 
 
 def test_clipping_and_multipliers_reach_the_step(tmp_path):
@@ -307,16 +328,25 @@ def test_clipping_and_multipliers_reach_the_step(tmp_path):
 
 @pytest.mark.parametrize('schedule', learning_rates.SCHEDULES)
 def test_every_schedule_trains(tmp_path, schedule):
-  loss = train(
+  train(
     tmp_path,
-    learning_rate_boundaries='0.1',
+    learning_rate_boundary_steps='15',
     learning_rate_values='0.01,0.001',
     learning_rate_decay_type=schedule,
-    warmup_epochs=0.1,
-    max_number_of_steps=2,
+    num_steps_per_decay=10,
+    warmup_steps=5,
+    seed=1,
+    max_number_of_steps=20,
+    log_every_n_steps=1,
     eval_split='test' if schedule == 'plateau' else None,
   )
-  assert np.isfinite(loss)
+  records = run_log.read(tmp_path / run_log.JSONL_FILE)
+  records = [record for record in records if record['kind'] == run_log.TRAIN]
+  losses, rates = ([record[name] for record in records] for name in ('loss', 'learning_rate'))
+  assert np.mean(losses[-5:]) < losses[0] / 2
+  # The line of the warm-up is below all of them at first.
+  assert rates[:3] == pytest.approx([0, 0.002, 0.004], rel=1e-5)
+  assert (rates[-1] < 0.01) == (schedule not in ('fixed', 'plateau'))
 
 
 def test_moving_averages_are_kept_and_lag_behind(tmp_path):
