@@ -9,6 +9,9 @@ from slimcompat import batch_normalization, errors, slim, tf
 from slimtrain import settings as settings_lib
 from slimtrain import unfreezing, variable_scopes, variants
 
+# Of the files of a checkpoint of the format V2.
+_FILE_ENDING = re.compile(r'\.(index|meta|data-\d+-of-\d+)$')
+
 
 @dataclasses.dataclass(frozen=True)
 class FineTuningSettings(settings_lib.Settings):
@@ -108,12 +111,23 @@ def find(path):
         ' path of a checkpoint.'
       )
     return checkpoint
-  checkpoint = re.sub(r'\.(index|meta|data-\d+-of-\d+)$', '', path)
+  checkpoint = _FILE_ENDING.sub('', path)
   if not tf.train.checkpoint_exists(checkpoint):
     raise errors.InputError(
       f'There is no checkpoint {path}. Give a directory with checkpoints, or the path of one.'
     )
   return checkpoint
+
+
+def is_file_of_checkpoint(path):
+  """Returns whether the file `path` is a checkpoint of the format V1, or one of those of V2."""
+  if _FILE_ENDING.search(path):
+    return True
+  try:
+    open_reader(path)
+  except errors.InputError:
+    return False
+  return True
 
 
 def newest(directory):

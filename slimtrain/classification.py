@@ -16,6 +16,7 @@ from slimtrain import (
   console,
   deployment,
   explanation,
+  exported_models,
   files,
   inference,
   inference_files,
@@ -54,14 +55,14 @@ class UnlabelledSettings(settings_lib.Settings):
 
 @dataclasses.dataclass(frozen=True)
 class TrainedModelSettings(settings_lib.Settings):
-  """Model: what the model.json beside the checkpoint does not say."""
+  """Model: what the checkpoint, or the exported model, does not say of itself."""
 
   model_name: str | None = settings_lib.setting(
     None,
     'The net. Unset: as model.json or the variables say.',
     choices=nets_factory.NETWORKS,
   )
-  label_file: str | None = settings_lib.setting(
+  labels_file: str | None = settings_lib.setting(
     None, 'A file with the name of each class in a line, such as labels.txt beside the data.'
   )
   labels_offset: int | None = settings_lib.setting(
@@ -92,7 +93,8 @@ class ClassificationSettings(settings_lib.Settings):
   checkpoint_path: str | None = settings_lib.setting(
     None,
     'A checkpoint, or a directory whose newest one is taken: a train_dir, or the folder best in it;'
-    ' or imagenet: the one that was released for --model_name, which is fetched once.',
+    ' or imagenet: the one that was released for --model_name, which is fetched once. Or what'
+    ' export_inference_graph.py wrote as frozen, saved_model, tflite or onnx.',
   )
   checkpoint_mirror: str | None = settings_lib.setting(
     None, 'A URL to fetch the released checkpoint from, in place of all before its file name.'
@@ -143,23 +145,63 @@ class ClassificationSettings(settings_lib.Settings):
 
 
 def find_model(settings):
-  """Returns the TrainedModel that ClassificationSettings `settings` mean.
+  """Returns the TrainedModel that ClassificationSettings `settings` mean, or an ExportedModel.
 
   Raises:
-    InputError: when there is none, or a flag contradicts its model.json.
+    InputError: when there is none, or a flag contradicts what it says of itself.
   """
-  if not settings.checkpoint_path:
+  path, model = settings.checkpoint_path, settings.model
+  if not path:
     raise errors.InputError(
-      '--checkpoint_path is missing; give the path of a checkpoint, or the directory of a run.'
+      '--checkpoint_path is missing; give the path of a checkpoint, the directory of a run, or an'
+      ' exported model.'
     )
+  is_exported = exported_models.is_exported(path)
+  if is_exported:
+    found = _load_exported(settings)
+  else:
+    found = trained_models.find(
+      path, model.model_name, model.use_moving_averages, settings.checkpoint_mirror
+    )
+  facts = found.facts
+  if nets_factory.NETWORKS[facts.model_name].is_video:
+    raise errors.InputError(f'{path} is of {facts.model_name}, which takes videos, not images.')
+  is_known = is_exported or model_facts.read(found.checkpoint) is not None
+  facts = dataclasses.replace(facts, **_given(model, facts, path if is_known else None))
+  if model.labels_file:
+    facts = model_facts.with_names(facts, model.labels_file)
+  return found._replace(facts=facts)
+
+
+def _load_exported(settings):
+  """Returns the ExportedModel, having refused what only a checkpoint can do."""
   model = settings.model
-  trained = trained_models.find(
-    settings.checkpoint_path,
-    model.model_name,
-    model.use_moving_averages,
-    settings.checkpoint_mirror,
-  )
-  facts = trained.facts
+  for name, value in (
+    ('features', settings.features),
+    ('explain', settings.explain),
+    ('use_moving_averages', model.use_moving_averages),
+  ):
+    if value is not None:
+      raise errors.InputError(
+        f'--{name}={value} needs a checkpoint, but {settings.checkpoint_path} is an exported model.'
+        ' Leave the flag out, or give the run it was exported from.'
+      )
+  found = exported_models.load(settings.checkpoint_path)
+  known = {'model_name': found.facts.model_name, 'eval_image_size': found.facts.image_size}
+  for name, value in known.items():
+    if getattr(model, name) not in (None, value):
+      _refuse(name, getattr(model, name), value, settings.checkpoint_path)
+  return found
+
+
+def _given(model, facts, path):
+  """Returns what the flags say of the ModelFacts, by their names.
+
+  Args:
+    model: TrainedModelSettings.
+    facts: the ModelFacts.
+    path: of the model where it says itself what it is, which flags must not contradict; or None.
+  """
   given = {
     name: value
     for name in ('labels_offset', 'preprocessing_name', 'use_grayscale')
@@ -167,23 +209,22 @@ def find_model(settings):
   }
   if 'preprocessing_name' in given:
     given['preprocessing_name'] = preprocessing_factory.find(given['preprocessing_name']).name
-  is_known = model_facts.read(trained.checkpoint) is not None
   for name, value in given.items():
-    known = getattr(facts, name)
-    if is_known and value != known:
-      raise errors.InputError(
-        f'--{name}={value} contradicts the {model_facts.FILE_NAME} of the checkpoint, which was'
-        f' trained with --{name}={known}. Leave the flag out.'
-      )
-  if 'labels_offset' in given and not is_known:
+    if path and value != getattr(facts, name):
+      _refuse(name, value, getattr(facts, name), path)
+  if 'labels_offset' in given and not path:
     first = given['labels_offset']
     given['class_names'] = tuple(str(first + number) for number in range(facts.num_classes))
   if model.eval_image_size:
     given['image_size'] = model.eval_image_size
-  facts = dataclasses.replace(facts, **given)
-  if model.label_file:
-    facts = model_facts.with_names(facts, model.label_file)
-  return trained._replace(facts=facts)
+  return given
+
+
+def _refuse(name, value, known, path):
+  raise errors.InputError(
+    f'--{name}={value} contradicts what {path} says of itself: it was made with --{name}={known}.'
+    ' Leave the flag out.'
+  )
 
 
 def find_images(settings):
@@ -246,9 +287,8 @@ def classify(settings):
     raise errors.InputError('--sort_into needs classes, but the model gives numbers. Leave it out.')
   images = find_images(settings)
   deployment.start_runtime(settings.batches.session)
-  weights = 'moving averages' if trained.uses_averages else 'weights'
   console.say(
-    f'Classifying {_count(len(images), "image")} by the {weights} of {trained.checkpoint}'
+    f'Classifying {_count(len(images), "image")} by {_describe_model(settings, trained)}'
     f' ({facts.model_name}, {facts.image_size} pixels).'
   )
   shows_all = not settings.output_file or len(images) <= _NUM_SHOWN
@@ -288,6 +328,13 @@ def classify(settings):
       f'{len(unreadable):,} of {_count(len(images), "image")} cannot be read, first'
       f' {_printable(first.image.name)}: {first.reason}.{others}'
     )
+
+
+def _describe_model(settings, trained):
+  if isinstance(trained, exported_models.ExportedModel):
+    return f'{settings.checkpoint_path}, exported as {trained.format}'
+  weights = 'moving averages' if trained.uses_averages else 'weights'
+  return f'the {weights} of {trained.checkpoint}'
 
 
 def _count(number, noun):

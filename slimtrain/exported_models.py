@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from slimcompat import errors, lite, quiet, tf
-from slimtrain import export_graphs, model_facts
+from slimtrain import checkpoints, export_graphs, model_facts
 
 _OUTPUTS = (export_graphs.LOGITS, export_graphs.PREDICTIONS)
 _SIGNATURE = 'images'  # Of a SavedModel.
@@ -46,7 +46,9 @@ class ExportedModel(NamedTuple):
 
 def is_exported(path):
   """Returns whether there is something at `path` that `load` may know: no checkpoint."""
-  return os.path.isfile(path) or os.path.isfile(os.path.join(path, 'saved_model.pb'))
+  if os.path.isfile(path):
+    return not checkpoints.is_file_of_checkpoint(path)
+  return os.path.isfile(os.path.join(path, 'saved_model.pb'))
 
 
 def load(path):
@@ -174,7 +176,10 @@ def _load_onnx(content):
     raise errors.InputError(
       "To run an ONNX model, onnxruntime is needed: pip install -e '.[onnx]'."
     ) from error
-  session = runtime.InferenceSession(content, providers=['CPUExecutionProvider'])
+  try:
+    session = runtime.InferenceSession(content, providers=['CPUExecutionProvider'])
+  except Exception as error:  # Of the runtime's own; they have no common name.
+    raise ValueError(error) from error
   text = session.get_modelmeta().custom_metadata_map[model_facts.FILE_NAME]
   shape = [size if isinstance(size, int) else None for size in session.get_inputs()[0].shape]
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import types
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -11,7 +12,7 @@ import tqdm
 
 from datasets import image_files, shards, unlabelled_images
 from slimcompat import tf
-from slimtrain import deployment, inputs, models, trained_models
+from slimtrain import deployment, exported_models, inputs, models, trained_models
 from slimtrain import examples as examples_lib
 from slimtrain import settings as settings_lib
 
@@ -46,10 +47,10 @@ def predict(images, trained, settings, add_outputs=None, shows_progress=False):
 
   Args:
     images: a list of UnlabelledImages.
-    trained: the trained_models.TrainedModel.
+    trained: the trained_models.TrainedModel, or an exported_models.ExportedModel.
     settings: InferenceSettings, those of the images as they were converted.
     add_outputs: a function of the models.Model and its batch of preprocessed images, which returns
-      more tensors `[batch, ...]` by name.
+      more tensors `[batch, ...]` by name; of checkpoints only.
     shows_progress: whether a terminal shows a bar.
 
   Raises:
@@ -62,12 +63,18 @@ def predict(images, trained, settings, add_outputs=None, shows_progress=False):
     with tf.device('/cpu:0'):
       iterator = tf.data.make_initializable_iterator(batches)
       numbers, pixels = iterator.get_next()
-    model = trained_models.build(trained, pixels)
-    values = models.predictions(trained.facts.task, model.logits)
-    outputs = add_outputs(model, pixels) if add_outputs else {}
-    restore = trained_models.make_restore_fn(trained)
-    session = stack.enter_context(tf.Session(config=deployment.session_config(settings.session)))
-    restore(session)
+    config = deployment.session_config(settings.session)
+    if isinstance(trained, exported_models.ExportedModel):
+      session = stack.enter_context(tf.Session(config=config))
+      run = functools.partial(_run_exported, session, trained, numbers, pixels)
+    else:
+      model = trained_models.build(trained, pixels)
+      values = models.predictions(trained.facts.task, model.logits)
+      outputs = add_outputs(model, pixels) if add_outputs else {}
+      restore = trained_models.make_restore_fn(trained)
+      session = stack.enter_context(tf.Session(config=config))
+      restore(session)
+      run = functools.partial(session.run, [numbers, model.logits, values, outputs])
     session.run(iterator.initializer)
     bar = stack.enter_context(
       tqdm.tqdm(
@@ -80,7 +87,7 @@ def predict(images, trained, settings, add_outputs=None, shows_progress=False):
     next_number = 0
     while next_number < len(images):
       try:
-        batch = session.run([numbers, model.logits, values, outputs])
+        batch = run()
       except tf.errors.OutOfRangeError:
         batch = [], [], [], {}
       found = {number: row for row, number in enumerate(batch[0])}
@@ -96,6 +103,12 @@ def predict(images, trained, settings, add_outputs=None, shows_progress=False):
           yield Prediction(images[number], logits[row], means[row], outputs=more)
       bar.update(end - next_number)
       next_number = end
+
+
+def _run_exported(session, exported, numbers, pixels):
+  """Returns the numbers of a batch, its logits, what they mean, and no other outputs."""
+  numbers, pixels = session.run([numbers, pixels])
+  return numbers, *exported.run(pixels), {}
 
 
 def make_batches(num_images, load, facts, settings):
