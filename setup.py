@@ -2,8 +2,9 @@
 
 import setuptools
 
-# Older ones of onnx suit the protobuf of older TensorFlows; pip chooses.
-_ONNX = ['onnx>=1.16', 'onnxruntime>=1.18', 'tf2onnx>=1.17']
+# Older ones of onnx suit the protobuf of older TensorFlows; pip chooses. 1.19.0 does not say that
+# TensorFlow 2.16 and 2.17 have an ml_dtypes too old for it.
+_ONNX = ['onnx>=1.16,!=1.19.0', 'onnxruntime>=1.18', 'tf2onnx>=1.17']
 
 setuptools.setup(
   name='slimtrain',

@@ -24,6 +24,7 @@ class Comparison(NamedTuple):
   same_class: float | None  # The share of the images that get the same class; None: no classes.
   accuracy: float | None  # None where no labels are known.
   accuracy_loss: float | None  # Of the checkpoint's.
+  chance: float | None  # What of that loss these few images may show by chance.
 
 
 def run_checkpoint(trained, images):
@@ -92,13 +93,16 @@ def size_of(path):
 def compare(name, num_bytes, outputs, expected, task, labels=None):
   """Returns the Comparison of Outputs with those `expected`, of the checkpoint."""
   has_classes = task == 'single_label'
-  accuracy = loss = same = None
+  accuracy = loss = chance = same = None
   if has_classes:
     found, right = (np.argmax(some.logits, axis=1) for some in (outputs, expected))
     same = float(np.mean(found == right))
     if labels is not None:
-      accuracy = float(np.mean(found == labels))
-      loss = float(np.mean(right == labels)) - accuracy
+      is_right, was_right = found == labels, right == labels
+      accuracy = float(is_right.mean())
+      loss = float(was_right.mean()) - accuracy
+      # Two standard deviations of the sum of those that changed, each of which did so by chance.
+      chance = 2 * float(np.sqrt(np.sum(is_right != was_right))) / len(labels)
   return Comparison(
     name,
     num_bytes,
@@ -109,6 +113,7 @@ def compare(name, num_bytes, outputs, expected, task, labels=None):
     same,
     accuracy,
     loss,
+    chance,
   )
 
 
@@ -118,13 +123,14 @@ def refuse_difference(comparison, max_difference, is_quantized):
   Args:
     comparison: the Comparison.
     max_difference: of the logits, relative to the largest of them or to 1; of what is quantized,
-      of the accuracy or, without labels, of the predictions on the average.
+      of the accuracy, beyond what is chance, or, without labels, of the predictions on the average.
     is_quantized: whether its weights are of 8 bits.
   """
   if not is_quantized:
     found, noun = comparison.difference / comparison.scale, 'its logits differ by'
   elif comparison.accuracy_loss is not None:
     found, noun = comparison.accuracy_loss, 'its accuracy is lower by'
+    max_difference += comparison.chance
   else:
     found, noun = comparison.mean_difference, 'its predictions differ, on the average, by'
   if not found <= max_difference:

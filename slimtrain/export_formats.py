@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import os
+import re
 import tempfile
 from collections.abc import Callable
 
@@ -128,10 +129,15 @@ def write_tflite(graph, path, settings, calibration):
   except Exception as error:
     raise errors.InputError(
       f'TensorFlow cannot convert {graph.facts.model_name} to a TFLite model of'
-      f' {settings.tflite_type}: {checkpoints.first_line(error)} Choose another --tflite_type or'
-      ' --format.'
+      f' {settings.tflite_type}: {_reason(error)} Choose another --tflite_type or --format.'
     ) from error
   _write(path, tflite_metadata.add(content, graph.facts, _labels(graph.facts), LABELS_FILE))
+
+
+def _reason(error):
+  """Returns the sentence in a converter's `error` that says what it is, past where it was."""
+  found = re.search(r'error: (.+)', str(error))
+  return f'{found.group(1).rstrip(".")}.' if found else checkpoints.first_line(error)
 
 
 def write_onnx(graph, path, settings, calibration):

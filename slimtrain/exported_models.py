@@ -176,7 +176,10 @@ def _load_onnx(content):
     raise errors.InputError(
       "To run an ONNX model, onnxruntime is needed: pip install -e '.[onnx]'."
     ) from error
-  session = runtime.InferenceSession(content, providers=['CPUExecutionProvider'])
+  try:
+    session = runtime.InferenceSession(content, providers=['CPUExecutionProvider'])
+  except Exception as error:  # Of the runtime's own; they have no common name.
+    raise ValueError(error) from error
   text = session.get_modelmeta().custom_metadata_map[model_facts.FILE_NAME]
   shape = [size if isinstance(size, int) else None for size in session.get_inputs()[0].shape]
 

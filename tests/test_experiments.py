@@ -7,13 +7,14 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from absl import flags
 from PIL import Image
 
 from datasets import conversion, digits
-from slimcompat import tf
-from slimtrain import evaluation_runs, training
+from slimcompat import lite, tf
+from slimtrain import evaluation_runs, export, exported_models, inputs, training
 from slimtrain import settings as settings_lib
 from tests import shapes
 
@@ -21,10 +22,12 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 SCRIPTS = {path.stem: path for path in sorted((ROOT / 'scripts').glob('*_on_*.sh'))}
 # Those whose nets take minutes even for a few steps.
 LARGE = {name for name in SCRIPTS if name.endswith('_on_flowers')}
+PERSONS = 'train_mobilenet_v1_on_person_folder'
 SETTINGS = {
   'train_image_classifier.py': training.TrainingSettings(),
   'eval_image_classifier.py': evaluation_runs.EvaluationRunSettings(),
   'download_and_convert_data.py': conversion.ConversionSettings(),
+  'export_inference_graph.py': export.ExportSettings(),
 }
 # Writes its arguments instead of doing anything.
 RECORDER = '#!/usr/bin/env bash\nprintf "%s\\n" "$@" "" >> "$COMMANDS"\n'
@@ -82,6 +85,9 @@ def test_commands_have_flags_that_fit(name, tmp_path):
   if 'digits' not in name:
     assert scripts.pop(0) == 'download_and_convert_data.py'
     assert parsed.pop(0)[1].dataset_dir == str(tmp_path / 'data')
+  if name == PERSONS:
+    assert scripts.pop() == 'export_inference_graph.py'
+    assert parsed.pop()[1].checkpoint_path == str(tmp_path / 'run')
   pairs = list(zip(parsed[::2], parsed[1::2], strict=True))
   assert scripts == ['train_image_classifier.py', 'eval_image_classifier.py'] * len(pairs)
   assert len(pairs) == (2 if name in LARGE else 1)
@@ -131,7 +137,7 @@ def write_data(name, tmp_path):
   elif dataset == 'flowers':
     names = [f'flowers_{split}_00000-of-00001.tfrecord' for split in ('train', 'validation')]
     write_records(tmp_path / 'data', names, 64, 'RGB', 5, 'JPEG')
-  elif dataset in ('folder', 'shapes_modern'):
+  elif dataset in ('folder', 'person_folder', 'shapes_modern'):
     shapes.write(tmp_path / 'images', images_per_class=10, size=32)
     goldens = ROOT / 'tests' / 'goldens' / 'checkpoints' / 'mobilenet_v1_025_v2'
     shutil.copytree(goldens, tmp_path / 'checkpoint')
@@ -143,6 +149,47 @@ def test_a_few_steps(name, tmp_path):
   printed = run(name, tmp_path, '--max_number_of_steps=2', '--batch_size=4')
   assert 'global step 2: loss' in printed
   assert (tmp_path / 'run' / 'eval' / 'eval.json').is_file()
+  if name == PERSONS:
+    check_person_model(tmp_path / 'run' / 'person_detection.tflite', num_classes=3)
+
+
+def check_person_model(path, num_classes):
+  """Returns the model at `path`, which must fit a microcontroller's 350 kB, and take its bytes."""
+  assert path.stat().st_size < 350e3
+  interpreter = lite.make_interpreter(path.read_bytes())
+  (source,) = interpreter.get_input_details()
+  predictions = interpreter.get_output_details()[0]
+  assert source['dtype'] == predictions['dtype'] == np.int8
+  assert source['shape'].tolist() == [1, 96, 96, 1]
+  assert predictions['shape'].tolist() == [1, num_classes]
+  return exported_models.load(str(path))
+
+
+@pytest.mark.slow
+def test_persons_are_told_apart_in_eight_bits(tmp_path):
+  """Circles stand for persons, on images that a net in training has not seen."""
+  shapes.write(tmp_path / 'images', images_per_class=400, size=96)
+  shutil.rmtree(tmp_path / 'images' / 'triangle')
+  flags = ('--preprocessing_name=simple', '--random_crop=false')
+  printed = run(PERSONS, tmp_path, *flags, STEPS='700')
+  accuracy = float(re.search(r'eval/Accuracy\[([\d.]+)\]', printed).group(1))
+  assert accuracy >= 0.9
+  model = check_person_model(tmp_path / 'run' / 'person_detection.tflite', num_classes=2)
+  assert model.facts.class_names == ('circle', 'square')
+  settings = settings_lib.replace(
+    inputs.DataSettings(),
+    dataset_name='image_folder',
+    dataset_dir=str(tmp_path / 'data'),
+    dataset_split_name='validation',
+    use_grayscale=True,
+  )
+  data = inputs.load_data(settings)
+  with tf.Graph().as_default(), tf.Session() as session:
+    batches = inputs.make_evaluation_batches(data, settings, 'simple', 96).unbatch().batch(80)
+    images, labels, *_ = session.run(tf.data.make_one_shot_iterator(batches).get_next())
+  assert len(labels) == 80
+  found = model.run(images).predictions.argmax(axis=1)
+  assert (found == labels).mean() >= accuracy - 0.02
 
 
 @pytest.mark.slow
