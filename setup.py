@@ -17,6 +17,7 @@ setuptools.setup(
   ),
   package_data={'datasets': ['*.gz', '*.npz', '*.txt']},
   py_modules=[
+    'benchmark_model',
     'classify_images',
     'download_and_convert_data',
     'eval_image_classifier',
