@@ -362,22 +362,20 @@ def make_training_batches(
   return made_ahead(batches, settings, is_ordered=settings.deterministic_input)
 
 
-def make_evaluation_batches(
-  data, settings, model_name, image_size, texts=None, keeps_borders=False
-):
+def make_evaluation_batches(data, settings, model_name, image_size, texts=None, whole=False):
   """Returns a tf.data.Dataset of Batches that holds every example once; the last may be smaller.
 
   The first arguments are those of `make_training_batches`.
 
   Args:
     texts: {key: dtype} of what is read of each record, as record_texts.find returns them.
-    keeps_borders: whether a preprocessing that can cuts nothing off the images.
+    whole: whether a preprocessing that can cuts nothing off the images.
   """
   name = settings.preprocessing_name or model_name
   preprocess = preprocessing_factory.get_preprocessing(
     name, False, settings.use_grayscale, settings.preprocessing, settings.dataset_dir
   )
-  if keeps_borders and preprocessing_factory.find(name).choose_window is not None:
+  if whole and preprocessing_factory.find(name).choose_window is not None:
     preprocess = functools.partial(preprocess, crop_image=False)
 
   @tf.autograph.experimental.do_not_convert
@@ -386,10 +384,8 @@ def make_evaluation_batches(
       example = kept.fetch(*example)
     if settings.input_mode != 'memory':
       example = examples_lib.decode(data, settings, *example, texts)
-    image, label, source, *more = example
-    return Batch(
-      preprocess(image, image_size, image_size), label, source, texts=more[0] if more else ()
-    )
+    image, label, source, *read = example
+    return Batch(preprocess(image, image_size, image_size), label, source, (), *read)
 
   kept = _keep(data, settings, texts)
   examples = examples_lib.read(examples_lib.list_files(data), data, settings.num_readers, kept)
