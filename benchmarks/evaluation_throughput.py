@@ -38,6 +38,7 @@ def time_evaluation(model_name, dataset_dir, batch_size, image_size):
         evaluation.EvaluationSettings(
           checkpoint_path=train_dir,
           eval_dir=run_dir,
+          report=False,
           max_num_batches=max_num_batches,
           eval_image_size=image_size,
           model=models.ModelSettings(model_name=model_name),

@@ -113,7 +113,7 @@ def evaluate(settings, others=()):
     InputError: when the settings, the data or a checkpoint are at fault.
   """
   files.check_writable('eval_dir', settings.eval_dir)
-  passes = [run_pass(one, bool(settings.report or others)) for one in (settings, *others)]
+  passes = run_passes([settings, *others], bool(settings.report or others))
   one = _average(settings, passes) if others else passes[0]
   result = {
     'checkpoint': one.checkpoint,
@@ -152,17 +152,29 @@ class Pass(NamedTuple):
   predictions: predictions_lib.Predictions | None  # None where they are not kept.
 
 
-def run_pass(settings, keeps_predictions):
-  """Returns the Pass of EvaluationSettings `settings`.
+def run_passes(several, keeps_predictions):
+  """Returns the Passes of a list of EvaluationSettings; all are made ready before the first runs.
 
   Args:
-    settings: EvaluationSettings.
+    several: a list of EvaluationSettings, of the same records.
     keeps_predictions: whether all logits are kept, in memory: 4 bytes for each class of each
       example.
 
   Raises:
-    InputError: when the settings, the data or the checkpoint are at fault.
+    InputError: when the settings, the data or a checkpoint are at fault, or classes differ.
   """
+  ready = [_prepare(settings, keeps_predictions) for settings in several]
+  counts = [data.num_classes for data, _ in ready]
+  if len(set(counts)) > 1:
+    raise errors.InputError(
+      f'The models differ in their classes, by their --labels_offset: they have'
+      f' {" and ".join(map(str, counts))}. Give models of the same classes.'
+    )
+  return [run() for _, run in ready]
+
+
+def _prepare(settings, keeps_predictions):
+  """Returns the inputs.Data of a pass and a function that runs it; see `run_passes`."""
   if releases.is_chosen(settings.checkpoint_path, settings.checkpoint_mirror):
     settings = releases.fill_in(settings, 'eval_image_size')
     checkpoint = releases.fetch(settings.model.model_name, settings.checkpoint_mirror)
@@ -177,30 +189,37 @@ def run_pass(settings, keeps_predictions):
   texts = {}
   if keeps_predictions:
     texts = record_texts.find(data.files[0], settings.slice_key)
-  with tf.Graph().as_default():
+  graph = tf.Graph()
+  with graph.as_default():
     source, batch = _make_input(settings, data, texts)
     model = _build_model(settings, data, batch)
     values, updates = metrics.make(settings.scoring, model, batch.labels, data)
     restore = checkpoints.make_restore_fn(_plan_restore(settings, checkpoint, uses_averages, data))
-    weights = 'moving averages' if uses_averages else 'weights'
+    fetches = [tf.shape(batch.labels)[0], (), updates]
+  weights = 'moving averages' if uses_averages else 'weights'
+  if keeps_predictions:
+    fetches[1] = (model.logits, batch.labels, batch.records, batch.texts)
+
+  def run():
     console.say(
       f'Evaluating the {weights} of {checkpoint} on {settings.data.dataset_name}, split'
       f' {settings.data.dataset_split_name}.'
     )
     collector = None
-    fetches = [tf.shape(batch.labels)[0], (), updates]
     if keeps_predictions:
       collector = predictions_lib.Collector(
         data, settings.data.labels_offset, texts, settings.slice_key
       )
-      fetches[1] = (model.logits, batch.labels, batch.records, batch.texts)
-    with tf.Session(config=deployment.session_config(settings.session)) as session:
+    config = deployment.session_config(settings.session)
+    with graph.as_default(), tf.Session(config=config) as session:
       session.run([tf.local_variables_initializer(), tf.tables_initializer()])
       restore(session)
       num_examples = _run_batches(session, settings, data, source, fetches, collector)
-      values = metrics.by_tag(session.run(values), data)
-  kept = collector.finish() if collector else None
-  return Pass(checkpoint, weights, data, num_examples, values, kept)
+      tags = metrics.by_tag(session.run(values), data)
+    kept = collector.finish() if collector else None
+    return Pass(checkpoint, weights, data, num_examples, tags, kept)
+
+  return data, run
 
 
 def _average(settings, passes):

@@ -150,7 +150,7 @@ def compare(first, second):
       'The task of the dataset is regression, and --compare counts what is right and what is wrong.'
       ' Evaluate both models, and compare eval.json.'
     )
-  passes = [evaluation.run_pass(one, keeps_predictions=True) for one in (first, second)]
+  passes = evaluation.run_passes([first, second], keeps_predictions=True)
   both = [one.predictions for one in passes]
   predictions.check_same_examples(both)
   right = [assessment.is_right(one, first.scoring) for one in both]
@@ -225,7 +225,8 @@ def _evaluate_all(task):
   for path in pending:
     # The page would be overwritten by the next one.
     _evaluate_one(task, path, settings.report and path == pending[-1])
-  _show(settings, found)
+  rows = _read_table(settings)
+  _show(settings, filter(None, (_find_row(rows, settings, path) for path in found)))
 
 
 def _watch(task):
@@ -257,7 +258,9 @@ def _watch(task):
       console.say(f'No new checkpoint for {timeout_secs:g} seconds.')
       break
     time.sleep(settings.watch_interval_secs)
-  _show(settings, found)
+  # Also those that are gone by now.
+  how = _how(settings).items()
+  _show(settings, (row for row in rows if how <= row.items()))
 
 
 def _is_over(directory):
@@ -326,12 +329,13 @@ def _evaluate_one(task, checkpoint, has_report):
 
 def _identity(settings, checkpoint, saved):
   """Returns the columns, all text, by which a row is known."""
+  return {'checkpoint': os.path.basename(checkpoint), 'saved': saved, **_how(settings)}
+
+
+def _how(settings):
+  """Returns the columns that say on what and how a checkpoint was evaluated."""
   values = {name: settings_lib.find(settings, name) for name in _SETTINGS_COLUMNS}
-  return {
-    'checkpoint': os.path.basename(checkpoint),
-    'saved': saved,
-    **{name: '' if value is None else str(value) for name, value in values.items()},
-  }
+  return {name: '' if value is None else str(value) for name, value in values.items()}
 
 
 def _find_row(rows, settings, checkpoint):
@@ -359,10 +363,9 @@ def _to_csv(rows):
   return text.getvalue()
 
 
-def _show(settings, found):
-  """Prints the rows of the checkpoints `found`."""
-  rows = _read_table(settings)
-  shown = [row for row in (_find_row(rows, settings, path) for path in found) if row]
+def _show(settings, shown):
+  """Prints rows, in the order of their steps."""
+  shown = sorted(shown, key=lambda row: int(row['global_step']))
   tags = list(dict.fromkeys(tag for row in shown for tag in row if tag.startswith('eval/')))
   heads = ['step', 'weights', 'examples', *(tag.removeprefix('eval/') for tag in tags)]
   names = ['global_step', 'weights', 'examples', *tags]

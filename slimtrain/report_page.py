@@ -12,7 +12,7 @@ from PIL import Image
 
 from slimtrain import report_plots
 
-_MAX_CLASS_ROWS = 60  # Of more classes, only those with the smallest F1 are listed.
+_MAX_CLASS_ROWS = 40  # Of more classes, only those with the smallest F1 are listed.
 _MAX_SLICES = 100
 _MAX_PAIRS = 12
 _ABBREVIATIONS = {'f1': 'F1', 'roc': 'ROC', 'auc': 'AUC', 'mae': 'MAE', 'rmse': 'RMSE', 'r2': 'R2'}
@@ -67,7 +67,10 @@ table { border-collapse: collapse; width: 100%; font-size: 14px;
 th, td { text-align: right; padding: 5px 10px; border-top: 1px solid #ececea; vertical-align: top; }
 tr:first-child th { border-top: 0; }
 th { font-weight: 600; color: #555; }
+th { white-space: nowrap; }
 td.text, th.text { text-align: left; overflow-wrap: anywhere; min-width: 5em; }
+.plot td.text { width: 40%; }
+.range { color: #666; white-space: nowrap; }
 th.text { overflow-wrap: normal; }
 .facts th { white-space: nowrap; }
 .facts td { width: 100%; }
@@ -125,6 +128,8 @@ def make(content):
   if is_single:
     boxes = [*_plots(content.plots.get('Confusion', ())), _pairs(content)]
     parts += _section('What is taken for what', _grid(boxes))
+  if content.pictures:
+    parts += _section(content.pictures_heading, _pictures(content.pictures))
   noun = 'target' if predicted.task == 'regression' else 'class'
   parts += _section(f'By {noun}', _classes(predicted, assessment))
   for heading, plots in content.plots.items():
@@ -133,8 +138,6 @@ def make(content):
   if assessment.slices:
     heading = f'By {content.result["slice_key"]}'
     parts += _section(heading, _slices(assessment.slices))
-  if content.pictures:
-    parts += _section(content.pictures_heading, _pictures(content.pictures))
   if content.plots.get('Training'):
     parts += _section('Training', _grid(_plots(content.plots['Training'])))
   parts += _section('The run', _facts(content.facts))
@@ -236,7 +239,7 @@ def _pairs(content):
       rows.append([_text(true), _text(guess), f'{count:,}', f'{count / total:.1%}'])
   if not rows:
     return '<div class="plot"><h3>Most frequent mistakes</h3><p>There are none.</p></div>'
-  heads = [('true', 'text'), ('predicted', 'text'), ('times', ''), ('of class', '')]
+  heads = [('true', 'text'), ('predicted', 'text'), ('times', ''), ('share', '')]
   return f'<div class="plot"><h3>Most frequent mistakes</h3>{_table(heads, rows, "")}</div>'
 
 
@@ -246,7 +249,8 @@ def _classes(predicted, assessment):
   names = predicted.class_names
   order, words = np.arange(len(names)), ''
   if len(names) > _MAX_CLASS_ROWS and 'f1' in columns:
-    order = np.lexsort((order, columns['f1']))[:_MAX_CLASS_ROWS]
+    order = order[columns['examples'] > 0]
+    order = order[np.argsort(columns['f1'][order], kind='stable')][:_MAX_CLASS_ROWS]
     words = (
       f'<p class="pale">The {len(order)} of {len(names):,} classes with the smallest F1; all are in'
       ' per_class.csv.</p>'
@@ -267,7 +271,7 @@ def _classes(predicted, assessment):
       cell = _format(value) if isinstance(value, int) or name not in _SHARES else _percent(value)
       if name == 'recall' and columns['recall_low'][index] == columns['recall_low'][index]:
         low, high = columns['recall_low'][index], columns['recall_high'][index]
-        cell += f'<br><span class="pale">{low:.0%} to {high:.0%}</span>'
+        cell += f'<br><span class="range">{low:.0%} to {high:.0%}</span>'
       cells.append(cell)
     rows.append(cells)
   if predicted.task != 'regression':
@@ -294,7 +298,7 @@ def _slices(slices):
     for place, name in enumerate(names):
       cell = _format(row[name])
       if place == 1:
-        cell += f'<br><span class="pale">{_format(row["low"])} to {_format(row["high"])}</span>'
+        cell += f'<br><span class="range">{_format(row["low"])} to {_format(row["high"])}</span>'
       cells.append(cell)
     rows.append(cells)
   words = ''

@@ -18,6 +18,7 @@ _NUM_LOWEST = 3  # Of more classes, those with the smallest areas have one, besi
 _MAX_NAME = 16  # Letters.
 _MAX_POINTS = 4000  # Of a scatter plot.
 _MAX_TARGETS = 6
+_MAX_METRICS = 3  # Whose values while training are drawn.
 _MAX_STEPS = 800  # Points of a curve by step.
 
 
@@ -260,7 +261,8 @@ def draw_training(records):
     if len(line) > 1:
       yield _draw_by_step(title, text, {'': line})
   tags = dict.fromkeys(tag for record in evaluations for tag in record if tag.startswith('eval/'))
-  for tag in list(tags)[:3]:
+  # Those of all targets, before those of one.
+  for tag in sorted(tags, key=lambda tag: tag.count('/'))[:_MAX_METRICS]:
     lines = {}
     for record in evaluations:
       if tag in record:

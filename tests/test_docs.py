@@ -105,6 +105,22 @@ PAGES = (
     dataset_name='flowers',
   ),
   Page(
+    'evaluation.md',
+    (
+      r'^global step 2: loss',
+      r'^Report: .*/run/report/report.html$',
+      r'^eval/Recall_2\[',
+      r'^Images of 112 pixels a side, where training had 96\.$',
+      r'^Evaluating the weights of .*/best/model.ckpt-',
+      r'^Report: .*/run/averaged/report.html$',
+      r'^Only A is right on \d+ examples',
+      r"\(McNemar's test\)",
+      r'^2 checkpoints, 0 of them evaluated before\.$',
+      r'^Training has ended\.$',
+    ),
+    dataset_name='image_folder',
+  ),
+  Page(
     'troubleshooting.md',
     (
       r'^All records of .* are good\.$',
