@@ -17,6 +17,7 @@ setuptools.setup(
   ),
   package_data={'datasets': ['*.gz', '*.npz', '*.txt']},
   py_modules=[
+    'benchmark_model',
     'classify_images',
     'download_and_convert_data',
     'eval_image_classifier',
@@ -24,6 +25,7 @@ setuptools.setup(
     'find_learning_rate',
     'inspect_checkpoint',
     'inspect_dataset',
+    'launch_local_cluster',
     'train_image_classifier',
   ],
   install_requires=[

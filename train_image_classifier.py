@@ -3,7 +3,7 @@
 python train_image_classifier.py --dataset_name=digits --model_name=lenet --train_dir=/tmp/digits
 """
 
-from slimtrain import settings, training
+from slimtrain import cluster, settings, tasks, training
 
 if __name__ == '__main__':
-  settings.run(training.TrainingSettings(), training.train)
+  settings.run(training.TrainingSettings(), tasks.run, leave=cluster.leave)

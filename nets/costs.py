@@ -19,19 +19,27 @@ class Layer:
   num_macs: int = 0  # For one image or video.
 
 
-def list_layers(name: str, num_classes: int | None = None) -> list[Layer]:
-  """Builds a net for evaluation at its own image size and returns its layers in order.
+def list_layers(
+  name: str,
+  num_classes: int | None = None,
+  image_size: int | None = None,
+  num_channels: int | None = None,
+) -> list[Layer]:
+  """Builds a net for evaluation and returns its layers in order.
 
   Convolutions and matrix products are counted; pooling, normalization and activations are not.
 
   Args:
     name: a row of `nets_factory.NETWORKS`.
     num_classes: the number of logits; None is 1,000, or 10 for nets of small images.
+    image_size: pixels per side; None is the net's own.
+    num_channels: of the images; None is the net's own.
   """
   row = nets_factory.NETWORKS[name]
   num_classes = num_classes or (1000 if row.image_size > 32 else 10)
   frames = [NUM_FRAMES] if row.is_video else []
-  shape = [1, *frames, row.image_size, row.image_size, row.num_channels]
+  size = image_size or row.image_size
+  shape = [1, *frames, size, size, num_channels or row.num_channels]
   with tf.Graph().as_default() as graph:
     nets_factory.get_network_fn(name, num_classes)(tf.zeros(shape))
     layers = {}

@@ -8,8 +8,6 @@ from typing import NamedTuple
 from slimcompat import errors, tf
 from slimtrain import settings as settings_lib
 
-_CLUSTER = 'Training on several machines is not built yet; leave the flag out.'
-
 
 @dataclasses.dataclass(frozen=True)
 class DeploymentSettings(settings_lib.Settings):
@@ -19,15 +17,10 @@ class DeploymentSettings(settings_lib.Settings):
     1, 'Copies of the model, each on a GPU of its own with a batch of its own.', lower=1
   )
   clone_on_cpu: bool = settings_lib.setting(False, 'Whether the clones run on the CPU.')
-  master: str = settings_lib.setting('', 'Address of a TensorFlow server.', refused=_CLUSTER)
-  worker_replicas: int = settings_lib.setting(1, 'Number of workers.', refused=_CLUSTER)
-  num_ps_tasks: int = settings_lib.setting(0, 'Number of parameter servers.', refused=_CLUSTER)
-  task: int = settings_lib.setting(0, 'Number of this worker.', refused=_CLUSTER)
-  sync_replicas: bool = settings_lib.setting(
-    False, 'Whether workers wait for each other.', refused=_CLUSTER
-  )
-  replicas_to_aggregate: int = settings_lib.setting(
-    1, 'Gradients to collect before an update.', refused=_CLUSTER
+  legacy_clone_decay: bool = settings_lib.setting(
+    False,
+    "Whether --num_epochs_per_decay counts one clone's examples alone, as slim does, so that the"
+    ' learning rate falls later the more clones there are.',
   )
 
 

@@ -303,7 +303,7 @@ def _make_input(settings, data, texts):
     settings.model.model_name,
     averaging.resized_side(side) if has_crops else side,
     texts,
-    keeps_borders=has_crops,
+    whole=has_crops,
   )
   source = inputs.Input(batches, settings.data.input_timeout_secs)
   return source, source.next_batch()

@@ -1,6 +1,7 @@
 """Examples in their order: from records, image files or memory, each epoch shuffled."""
 
 import functools
+import itertools
 import os
 
 from datasets import labels, sound_records
@@ -42,8 +43,10 @@ def keep(data, settings, texts=None):
   return kept
 
 
-def in_epochs(data, settings, kept, decode, seed, num_seen):
+def in_epochs(data, settings, kept, decode, seed, num_seen, share=(0, 1)):
   """Returns an endless dataset of (number of the example, its record or what `decode` makes of it).
+
+  Of a worker's `share`, (its number, number of workers), it is and counts the own examples alone.
 
   Each epoch shuffles the files, and the examples in a buffer, by a seed of its own: a run that is
   continued skips whole epochs, and in the last one reads records but does not decode them.
@@ -52,7 +55,7 @@ def in_epochs(data, settings, kept, decode, seed, num_seen):
   files = list_files(data)
   cached = None
   if settings.cache != 'none':
-    cached = read(files, data, settings.num_readers)
+    cached = read(files, data, settings.num_readers, share=share)
     if decode:
       cached = cached.map(decode, num_parallel_calls=num_threads(settings))
     cached = cached.cache()
@@ -60,10 +63,11 @@ def in_epochs(data, settings, kept, decode, seed, num_seen):
   def read_epoch(epoch):
     if cached is not None:
       return cached
-    return read(files.shuffle(num_files, seed + epoch), data, settings.num_readers, kept)
+    return read(files.shuffle(num_files, seed + epoch), data, settings.num_readers, kept, share)
 
-  buffer_size = min(data.num_examples, settings.shuffle_buffer_size)
-  first_epoch, num_skipped = divmod(num_seen, data.num_examples)
+  num_examples = len(range(share[0], data.num_examples, share[1]))
+  buffer_size = min(num_examples, settings.shuffle_buffer_size)
+  first_epoch, num_skipped = num_seen // num_examples, num_seen % num_examples
   epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
   examples = epochs.flat_map(lambda epoch: read_epoch(epoch).shuffle(buffer_size, seed + epoch))
   return examples.skip(num_skipped).enumerate(num_seen)
@@ -74,13 +78,25 @@ def list_files(data):
   return tf.data.Dataset.from_tensor_slices(data.files).enumerate()
 
 
-def read(files, data, num_readers, kept=None):
+def read(files, data, num_readers, kept=None, share=(0, 1)):
   """Returns a dataset of ([index of the file, number of the record in it], serialized example).
 
-  From `kept`, a KeptExamples, it is of their places instead.
+  From `kept`, a KeptExamples, it is of their places instead. Of the examples of all files, one
+  after the other, a `share` (worker, number of workers) has each whose number leaves the worker's
+  own number when it is divided by that of workers.
   """
+  worker, num_workers = share
+  # In each file, the first of the share.
+  starts = [0, *itertools.accumulate(data.counts)][:-1]
+  offsets = [(worker - start) % num_workers for start in starts]
 
   def read_file(index, path):
+    examples = list_file(index, path)
+    if num_workers == 1:
+      return examples
+    return examples.shard(num_workers, tf.gather(tf.constant(offsets, tf.int64), index))
+
+  def list_file(index, path):
     if kept is not None:
       return kept.list_file(index)
     compression = tf.gather(data.compressions, index) if data.compressions else ''

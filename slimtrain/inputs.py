@@ -156,6 +156,7 @@ class Data(NamedTuple):
   skipped: tuple[str, ...] = ()  # A sentence on each bad record left out, or several.
   num_skipped: int = 0
   compressions: tuple[str, ...] = ()  # Of each file, as tf.data names them; none: of no file.
+  counts: tuple[int, ...] = ()  # Examples in each file.
 
 
 class Batch(NamedTuple):
@@ -223,6 +224,7 @@ def load_data(settings):
     class_counts,
     dataset.task,
     compressions=compressions if any(compressions) else (),
+    counts=tuple(counts.values()),
     **kept,
   )
   for sentence in data.skipped:
@@ -247,7 +249,9 @@ def _check_records(dataset, settings):
   }
 
 
-def make_training_batches(data, settings, model_name, image_size, seed=None, num_seen=0):
+def make_training_batches(
+  data, settings, model_name, image_size, seed=None, num_seen=0, share=(0, 1)
+):
   """Returns an endless tf.data.Dataset of full, shuffled Batches.
 
   Args:
@@ -257,7 +261,10 @@ def make_training_batches(data, settings, model_name, image_size, seed=None, num
     image_size: pixels per side.
     seed: an int from which the order of the examples follows, and with
       `settings.deterministic_input` all else; None is another one each time.
-    num_seen: the examples that the run has already been given, when it is continued.
+    num_seen: the examples that the run has already been given, when it is continued; an int, or
+      an int64 scalar.
+    share: (number of this worker, number of workers): of each epoch's examples each gets its own,
+      as many as the others, up to one.
   """
   preprocessing = preprocessing_factory.find(settings.preprocessing_name or model_name)
   decoder = data.dataset.decoder
@@ -297,6 +304,7 @@ def make_training_batches(data, settings, model_name, image_size, seed=None, num
   # Without autograph's conversion, which would wrap up the errors.
   @tf.autograph.experimental.do_not_convert
   def make_example(index, example):
+    index = number_of_all(index)
     is_seeded = settings.deterministic_input
     with randomness.seeded(tf.stack([seed, index])) if is_seeded else contextlib.nullcontext():
       if kept is not None:
@@ -322,6 +330,7 @@ def make_training_batches(data, settings, model_name, image_size, seed=None, num
 
   @tf.autograph.experimental.do_not_convert
   def mix(number, batch):
+    number = number_of_all(number)
     # Numbers below 0, for those from 0 on are the examples'.
     is_seeded = settings.deterministic_input
     with (
@@ -329,11 +338,18 @@ def make_training_batches(data, settings, model_name, image_size, seed=None, num
     ):
       return augmentation_lib.mix(settings.augmentation, batch, data.num_classes)
 
+  worker, num_workers = share
+  num_seen //= num_workers
+
+  def number_of_all(number):
+    """Returns the number among those of all workers."""
+    return number * num_workers + worker if num_workers > 1 else number
+
   if seed is None:
     seed = random.SystemRandom().getrandbits(31)
   kept = _keep(data, settings)
   examples = examples_lib.in_epochs(
-    data, settings, kept, decode if is_decoded else None, seed, num_seen
+    data, settings, kept, decode if is_decoded else None, seed, num_seen, share
   )
   with warnings.catch_warnings():
     # That the graph's seed reaches the distortions is what is wanted.
@@ -346,22 +362,20 @@ def make_training_batches(data, settings, model_name, image_size, seed=None, num
   return made_ahead(batches, settings, is_ordered=settings.deterministic_input)
 
 
-def make_evaluation_batches(
-  data, settings, model_name, image_size, texts=None, keeps_borders=False
-):
+def make_evaluation_batches(data, settings, model_name, image_size, texts=None, whole=False):
   """Returns a tf.data.Dataset of Batches that holds every example once; the last may be smaller.
 
   The first arguments are those of `make_training_batches`.
 
   Args:
     texts: {key: dtype} of what is read of each record, as record_texts.find returns them.
-    keeps_borders: whether a preprocessing that can cuts nothing off the images.
+    whole: whether a preprocessing that can cuts nothing off the images.
   """
   name = settings.preprocessing_name or model_name
   preprocess = preprocessing_factory.get_preprocessing(
     name, False, settings.use_grayscale, settings.preprocessing, settings.dataset_dir
   )
-  if keeps_borders and preprocessing_factory.find(name).choose_window is not None:
+  if whole and preprocessing_factory.find(name).choose_window is not None:
     preprocess = functools.partial(preprocess, crop_image=False)
 
   @tf.autograph.experimental.do_not_convert
@@ -370,10 +384,8 @@ def make_evaluation_batches(
       example = kept.fetch(*example)
     if settings.input_mode != 'memory':
       example = examples_lib.decode(data, settings, *example, texts)
-    image, label, source, *more = example
-    return Batch(
-      preprocess(image, image_size, image_size), label, source, texts=more[0] if more else ()
-    )
+    image, label, source, *read = example
+    return Batch(preprocess(image, image_size, image_size), label, source, (), *read)
 
   kept = _keep(data, settings, texts)
   examples = examples_lib.read(examples_lib.list_files(data), data, settings.num_readers, kept)

@@ -11,7 +11,7 @@ from slimtrain import checkpoints, console, finiteness, inputs, saving, summarie
 class Loop:
   """The step function of slim.learning.train: one session.run, and now and then a line."""
 
-  def __init__(self, settings, data, step, first_step, saver, interrupted, log, validation=None):
+  def __init__(self, settings, data, step, first_step, saver, interrupted, log, validation, member):
     """Makes the loop of a run.
 
     Args:
@@ -19,11 +19,16 @@ class Loop:
       data: the inputs.Data.
       step: the training.TrainStep.
       first_step: how many steps the run has made before.
-      saver: the saving.Saver.
+      saver: the saving.Saver; None, like the log, for a worker that is not the chief.
       interrupted: the interruption.Interruption, listening.
       log: the run_log.RunLog.
       validation: the validation.Validation, if there is any.
+      member: the membership.Alone or Member.
     """
+    self._member = member
+    self._session = None
+    self._stride = settings.steps_per_run  # Steps that a run made last: others make some, too.
+    self._next_save_secs = float('inf')  # Other than by a thread, or by steps.
     self._log = log
     self._tracer = tracing.Tracer(settings.traces, settings.train_dir)
     self._validation = validation
@@ -52,6 +57,8 @@ class Loop:
     del train_op, global_step
     settings = self._settings
     last_step = settings.max_number_of_steps or float('inf')
+    if session is not self._session:
+      self._begin(session)
     step_before = self._num_steps
     if self._validation and self._run_quietly is None and self._validate_missed(session):
       return self._loss, True
@@ -65,19 +72,37 @@ class Loop:
       is_last or _crosses(step_before, self._num_steps, self._validation.interval_steps)
     )
     is_saved = has_come or _crosses(step_before, self._num_steps, settings.save_interval_steps)
+    is_saved |= time.monotonic() >= self._next_save_secs
+    self._member.is_finishing = is_last or has_come
     saved = None
-    if is_saved or is_evaluated:
+    if (is_saved or is_evaluated) and self._saver:
       prefix = os.path.join(settings.train_dir, 'model.ckpt')
       saved = self._saver.save(session, prefix, global_step=self._num_steps)
+      if self._next_save_secs < float('inf'):
+        self._next_save_secs = time.monotonic() + settings.save_interval_secs
     if has_come:
       # slim saves once more, and closes the session, which waits for an input that is blocked.
       self._interrupted.saved()
     elif is_evaluated and saved:
       start_secs = time.monotonic()
       is_last |= self._validate(saved, session)
+      self._member.is_finishing = is_last
       # Not the time of a step.
       self._line_secs += time.monotonic() - start_secs
     return self._loss, is_last or has_come
+
+  def _begin(self, session):
+    """Begins with a session: the first one, or in a cluster another one after a loss."""
+    self._session, self._run_quietly = session, None
+    if not self._settings.cluster.is_cluster:
+      return
+    self._num_steps = int(session.run(self._step.steps_before))
+    self._line_step, self._line_wait_secs = self._num_steps, 0.0
+    if self._log:
+      self._log.rewind(self._num_steps)
+    if self._saver and not self._settings.save_interval_steps:
+      # A first checkpoint, for a loss that is near.
+      self._next_save_secs = 0.0
 
   def _validate_missed(self, session):
     """Makes up, before the first step, for an evaluation; returns whether it ends the run."""
@@ -107,13 +132,20 @@ class Loop:
         self._run_quietly = session.make_callable(self._step.global_step)
         self._line_secs = time.monotonic()
       has_line = is_first or self._is_line_due(last_step)
-      is_traced = self._tracer.is_due(
-        self._num_steps, self._num_steps + self._settings.steps_per_run
+      is_traced = bool(self._log) and self._tracer.is_due(
+        self._num_steps, self._num_steps + self._stride
       )
       if has_line or is_traced or time.monotonic() >= self._next_summary_secs:
         self._run_and_report(session, writer, has_line, is_traced)
       else:
-        self._num_steps = int(self._run_quietly())
+        self._count(self._run_quietly())
+    if is_first:
+      self._member.made_step()
+
+  def _count(self, num_steps):
+    if self._settings.cluster.is_cluster:
+      self._stride = max(1, int(num_steps) - self._num_steps)
+    self._num_steps = int(num_steps)
 
   def _roll_back(self, session, error):
     """Goes back to the newest checkpoint after the NotFiniteError `error`, or raises it."""
@@ -138,7 +170,7 @@ class Loop:
 
   def _is_line_due(self, last_step):
     """Returns whether the run to come reaches a step that has a line."""
-    reached = self._num_steps + self._settings.steps_per_run
+    reached = self._num_steps + self._stride
     is_due = _crosses(self._num_steps, reached, self._settings.log_every_n_steps)
     return is_due or reached >= last_step
 
@@ -158,9 +190,10 @@ class Loop:
     results = self._tracer.run(session, fetches, writer) if is_traced else session.run(fetches)
     now_secs = time.monotonic()
     self._loss = results['loss']
-    self._num_steps = int(results['step'])
+    self._count(results['step'])
     secs = now_secs - self._line_secs
-    secs_per_step = secs / (self._num_steps - self._line_step)
+    # What a worker hands in too late makes no step.
+    secs_per_step = secs / max(1, self._num_steps - self._line_step)
     images_per_sec = step.batch_size / secs_per_step
     if has_summary:
       self._next_summary_secs = now_secs + self._settings.save_summaries_secs
@@ -197,7 +230,8 @@ class Loop:
       **({'records_skipped': self._data.num_skipped} if self._data.num_skipped else {}),
       **parts,
     }
-    self._log.add_step(self._num_steps, values)
+    if self._log:
+      self._log.add_step(self._num_steps, values)
     self._line_step, self._line_secs = self._num_steps, now_secs
     self._line_wait_secs = results['wait_secs']
 

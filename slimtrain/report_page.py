@@ -61,7 +61,7 @@ p { margin: 4px 0 12px; max-width: 80ch; overflow-wrap: anywhere; }
   grid-template-columns: repeat(auto-fill, minmax(min(100%, 340px), 1fr)); }
 .plot img { display: block; width: 100%; max-width: 480px; height: auto; margin: 0 auto; }
 .plot p { font-size: 14px; color: #666; margin: 0 0 8px; }
-.sheet { padding: 4px 0; }
+.sheet { padding: 4px 0; overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: 14px;
   font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: 5px 10px; border-top: 1px solid #ececea; vertical-align: top; }
@@ -70,6 +70,7 @@ th { font-weight: 600; color: #555; }
 th { white-space: nowrap; }
 td.text, th.text { text-align: left; overflow-wrap: anywhere; min-width: 5em; }
 .plot td.text { width: 40%; }
+.plot th, .plot td { padding: 5px 6px; }
 .range { color: #666; white-space: nowrap; }
 th.text { overflow-wrap: normal; }
 .facts th { white-space: nowrap; }
@@ -85,7 +86,8 @@ th.text { overflow-wrap: normal; }
 code { font: 13px/1.4 ui-monospace, "Liberation Mono", Menlo, monospace; overflow-wrap: anywhere; }
 @media (max-width: 640px) {
   .wide { display: none; }
-  th, td { padding: 5px 6px; }
+  th, td { padding: 5px; font-size: 13px; }
+  th { white-space: normal; }
   h1 { font-size: 23px; }
 }
 """
@@ -191,15 +193,15 @@ def _numbers(result):
   return f'<div class="numbers">{"".join(boxes)}</div>{words}'
 
 
-def _image(png, classes='', kind='png'):
+def _image(png, classes='', kind='png', alt=''):
   encoded = base64.b64encode(png).decode()
-  return f'<img class="{classes}" alt="" src="data:image/{kind};base64,{encoded}">'
+  return f'<img class="{classes}" alt="{_text(alt)}" src="data:image/{kind};base64,{encoded}">'
 
 
 def _plots(plots):
   return [
     f'<div class="plot"><h3>{_text(plot.title)}</h3><p>{_text(plot.text)}</p>'
-    f'{_image(plot.png)}</div>'
+    f'{_image(plot.png, alt=plot.title)}</div>'
     for plot in plots
   ]
 

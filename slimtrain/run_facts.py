@@ -15,9 +15,64 @@ import numpy as np
 from datasets import dataset_info
 from slimcompat import tf
 from slimtrain import files
+from slimtrain import settings as settings_lib
 
 RUN_FILE = 'run.json'
 _PACKAGES = ('slimtrain', 'tensorflow', 'tf_slim', 'numpy')
+# Flags that each task of a cluster may have its own of.
+_OF_A_TASK = {
+  'cache',
+  'checkpoint_exclude_scopes',
+  'checkpoint_include_scopes',
+  'checkpoint_mirror',
+  'checkpoint_name_map',
+  'checkpoint_path',
+  'cluster_timeout_secs',
+  'debug_dump',
+  'dataset_dir',
+  'early_stop_patience',
+  'eval_every_epochs',
+  'eval_every_steps',
+  'eval_split',
+  'gpu_memory_fraction',
+  'gpu_memory_growth',
+  'ignore_missing_vars',
+  'image_dir',
+  'input_mode',
+  'input_timeout_secs',
+  'inter_op_threads',
+  'intra_op_threads',
+  'job_name',
+  'keep_best',
+  'log_device_placement',
+  'log_every_n_steps',
+  'master',
+  'num_preprocessing_threads',
+  'num_readers',
+  'save_interval_secs',
+  'save_interval_steps',
+  'save_summaries_secs',
+  'step_timeout_secs',
+  'summarize_activations',
+  'summarize_weights',
+  'task',
+  'trace_every_n_steps',
+}
+
+
+def shared(settings, data):
+  """Returns {name: value} of what the tasks of a cluster must have in common, as JSON has it.
+
+  `train_dir` is among it, which only the chief has.
+  """
+  facts = {
+    name: value for name, value in settings_lib.values(settings).items() if name not in _OF_A_TASK
+  }
+  facts['number of examples'] = data.num_examples
+  facts['number of classes'] = data.num_classes
+  facts.update((f'version of {name}', value) for name, value in _versions().items())
+  facts['train_dir'] = os.path.abspath(settings.train_dir)
+  return facts
 
 
 def write_run(settings, data, first_step):

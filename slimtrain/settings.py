@@ -13,6 +13,7 @@ import operator
 import os
 import signal
 import sys
+import traceback
 import types
 import typing
 
@@ -172,6 +173,15 @@ def _replace(settings, values):
   return dataclasses.replace(settings, **new)
 
 
+def values(settings):
+  """Returns {name of the flag: value} of a settings object and its groups."""
+  return {
+    field.name: getattr(part, field.name)
+    for _, part in _groups(settings)
+    for field in filter(_is_setting, dataclasses.fields(part))
+  }
+
+
 def find(settings, name):
   """Returns the value of the setting `name`, whatever group it stands in. Raises KeyError."""
   for _, part in _groups(settings):
@@ -247,7 +257,7 @@ def import_plugin(path):
     ) from error
 
 
-def run(defaults, action, complete=None, operands=None):
+def run(defaults, action, complete=None, operands=None, leave=sys.exit):
   """Runs a script: defines the flags of `defaults`, parses the command line, calls `action`.
 
   Args:
@@ -257,6 +267,7 @@ def run(defaults, action, complete=None, operands=None):
       which returns the settings to act on: others may follow from what a checkpoint is.
     operands: the name of the setting, a tuple of strings, that takes the words of the command line
       that are no flags; None refuses such words.
+    leave: a function of the exit code that ends the process.
 
   Exits with 0, or with 1 after one sentence on the standard error when the input is at fault;
   an error may have an `exit_code` of its own.
@@ -286,12 +297,16 @@ def run(defaults, action, complete=None, operands=None):
     except errors.InputError as error:
       fail(error)
     except KeyboardInterrupt:
-      sys.exit(128 + signal.SIGINT)
+      leave(128 + signal.SIGINT)
+    except Exception:
+      traceback.print_exc()
+      leave(1)
+    leave(0)
 
   def fail(error):
     sys.stdout.flush()
     sys.stderr.write(f'{os.path.basename(sys.argv[0])}: error: {error}\n')
-    sys.exit(getattr(error, 'exit_code', 1))
+    leave(getattr(error, 'exit_code', 1))
 
   def parse(argv):
     try:

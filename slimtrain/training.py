@@ -18,6 +18,7 @@ from slimtrain import (
   interruption,
   learning_rates,
   loop,
+  membership,
   model_facts,
   models,
   optimizers,
@@ -27,10 +28,12 @@ from slimtrain import (
   run_log,
   saving,
   summaries,
+  sync_replicas,
   tracing,
   unfreezing,
   variable_scopes,
 )
+from slimtrain import cluster as cluster_lib
 from slimtrain import gradients as gradients_lib
 from slimtrain import losses as losses_lib
 from slimtrain import settings as settings_lib
@@ -125,6 +128,7 @@ class TrainingSettings(settings_lib.Settings):
   traces: tracing.TracingSettings = settings_lib.group(tracing.TracingSettings)
   devices: deployment.DeploymentSettings = settings_lib.group(deployment.DeploymentSettings)
   session: deployment.SessionSettings = settings_lib.group(deployment.SessionSettings)
+  cluster: cluster_lib.ClusterSettings = settings_lib.group(cluster_lib.ClusterSettings)
 
   def __post_init__(self):
     super().__post_init__()
@@ -165,8 +169,18 @@ class TrainingSettings(settings_lib.Settings):
 
   @property
   def images_per_step(self):
-    """Examples in a step, of all clones and all batches whose gradients are averaged."""
-    return self.data.batch_size * self.devices.num_clones * self.gradients.accumulate_steps
+    """Examples in a step, of all workers, clones and batches whose gradients are averaged."""
+    return self._images_per_clone * self.devices.num_clones
+
+  @property
+  def images_per_decay_step(self):
+    """Examples that the schedule of the learning rate counts in a step."""
+    return self._images_per_clone if self.devices.legacy_clone_decay else self.images_per_step
+
+  @property
+  def _images_per_clone(self):
+    num_batches = self.gradients.accumulate_steps * self.cluster.num_averaged
+    return self.data.batch_size * num_batches
 
 
 class TrainStep(NamedTuple):
@@ -175,16 +189,28 @@ class TrainStep(NamedTuple):
   run_op: tf.Operation  # Runs all.
   loss: tf.Tensor  # The total loss of the last step.
   global_step: tf.Tensor  # The number of steps run, with these.
+  steps_before: tf.Tensor  # The number of steps run so far.
   scalars: dict  # {tag: scalar tensor} of the last step, for its summary: with learning_rate.
   summary_op: tf.Tensor
   source: inputs.Input
   dumped: dict  # {name: tensor} of --debug_dump.
   wait_secs: tf.Tensor  # Seconds that all steps so far have waited for their input.
   batch_size: int  # Examples in a step.
+  sync: sync_replicas.SyncReplicas | None = None  # What waits for the other workers, if they do.
+
+
+class Start(NamedTuple):
+  """What a run has before its graph is built."""
+
+  settings: TrainingSettings  # With all that follows from the data.
+  data: inputs.Data
+  member: membership.Alone
 
 
 def train(settings):
   """Trains as TrainingSettings `settings` say; returns the last loss, None if nothing was left.
+
+  In a cluster, whose settings must be resolved, this is what the chief does.
 
   Raises:
     InputError: when the settings, the data or a checkpoint are at fault, or the loss is not finite.
@@ -192,15 +218,25 @@ def train(settings):
   """
   files.check_writable('train_dir', settings.train_dir)
   with recovery.locked(settings.train_dir):
-    return _train(settings)
+    start = prepare(settings)
+    if start is None:
+      return None
+    with start.member.supervised():
+      return _train(*start, settings)
+  return None
 
 
-def _train(settings):
-  given, fine_tuning = settings, settings.fine_tuning
-  is_released = releases.is_chosen(fine_tuning.checkpoint_path, fine_tuning.checkpoint_mirror)
-  if is_released:
+def prepare(settings):
+  """Joins the cluster, if there is one, and looks at the data.
+
+  Returns:
+    The Start, or None when the run of the cluster has ended already.
+  """
+  if _is_released(settings):
     settings = releases.fill_in(settings, 'train_image_size')
+  config = deployment.session_config(settings.session)
   deployment.start_runtime(settings.session)
+  member = membership.join(settings.cluster, config)
   data = inputs.load_data(settings.data)
   losses_lib.find(settings.model.loss, data.task)
   console.say(
@@ -211,6 +247,15 @@ def _train(settings):
   if settings.num_epochs:
     num_steps = math.ceil(settings.num_epochs * data.num_examples / settings.images_per_step)
     settings = dataclasses.replace(settings, num_epochs=None, max_number_of_steps=num_steps)
+  return Start(settings, data, member) if member.agree(run_facts.shared(settings, data)) else None
+
+
+def _is_released(settings):
+  fine_tuning = settings.fine_tuning
+  return releases.is_chosen(fine_tuning.checkpoint_path, fine_tuning.checkpoint_mirror)
+
+
+def _train(settings, data, member, given):
   # The ways to start, in this order:
   # 1. the newest checkpoint in train_dir, with everything in it: the run goes on;
   # 2. the weights of --checkpoint_path, at step 0: fine-tuning;
@@ -219,14 +264,10 @@ def _train(settings):
     console.say(line)
   resumed = checkpoints.newest(settings.train_dir)
   first_step = checkpoints.saved_step(resumed) if resumed else 0
-  if is_released and not resumed:
+  if _is_released(settings) and not resumed:
     settings = releases.fetched(settings)
-  with tf.Graph().as_default():
-    if settings.seed is not None:
-      tf.set_random_seed(settings.seed)
-    batches = make_batches(settings, data, first_step)
-    with garbage.not_collected():
-      step = build_train_step(settings, data, batches)
+  with tf.Graph().as_default(), member.placed():
+    step, batches = build(settings, data, member, first_step)
     restore = resume_plan = None
     if resumed:
       resume_plan = checkpoints.plan_resume(settings.train_dir)
@@ -234,6 +275,7 @@ def _train(settings):
       console.say(f'Continuing {resumed} at step {first_step}.{ignored}')
       if first_step >= (settings.max_number_of_steps or float('inf')):
         console.say('That is --max_number_of_steps already; nothing is left to do.')
+        member.finish()
         return None
       if fresh := resume_plan.missing:
         console.say(
@@ -244,7 +286,7 @@ def _train(settings):
       for line in checkpoints.report(start):
         console.say(line)
       restore = checkpoints.make_restore_fn(start)
-    console.say(_describe_steps(settings, data, step))
+    console.say(describe_steps(settings, data, step))
     files.write_text(os.path.join(settings.train_dir, FLAGS_FILE), settings_lib.to_flagfile(given))
     num_channels = batches.element_spec.images.shape.as_list()[-1]
     model_facts.write(settings.train_dir, model_facts.of_run(settings, data, num_channels))
@@ -259,7 +301,7 @@ def _train(settings):
         step.run_op,
         settings.train_dir,
         train_step_fn=loop.Loop(
-          settings, data, step, first_step, saver, interrupted, log, validation
+          settings, data, step, first_step, saver, interrupted, log, validation, member
         ).run_step,
         train_step_kwargs={},
         number_of_steps=settings.max_number_of_steps,
@@ -269,9 +311,14 @@ def _train(settings):
         summary_writer=saving.SummaryWriter(settings.train_dir),
         save_summaries_secs=settings.save_summaries_secs,
         saver=saver,
-        # By seconds, a thread saves; by steps, the loop.
-        save_interval_secs=0 if settings.save_interval_steps else settings.save_interval_secs,
-        session_config=deployment.session_config(settings.session),
+        # By seconds, a thread saves; by steps, and in a cluster, the loop.
+        save_interval_secs=(
+          0
+          if settings.save_interval_steps or settings.cluster.is_cluster
+          else settings.save_interval_secs
+        ),
+        session_config=member.session_config(deployment.session_config(settings.session)),
+        **member.train_arguments(),
       )
   saver.check_saved(settings.train_dir)
   newest = checkpoints.newest(settings.train_dir)
@@ -283,11 +330,26 @@ def _train(settings):
     )
   run_facts.write_end(settings.train_dir, checkpoints.saved_step(newest))
   console.say(f'Finished: {newest}')
+  member.finish()
   return loss
+
+
+def build(settings, data, member, first_step):
+  """Builds the graph of a run, from the step `first_step` on; returns its TrainStep and batches."""
+  if settings.seed is not None:
+    tf.set_random_seed(settings.seed)
+  batches = make_batches(settings, data, first_step)
+  with garbage.not_collected():
+    step = build_train_step(settings, data, batches)
+  member.sync = step.sync
+  return step, batches
 
 
 def make_batches(settings, data, first_step=0):
   """Returns the tf.data.Dataset of inputs.Batches that training takes from `first_step` on."""
+  if settings.cluster.is_cluster:
+    # Where the cluster is when the session starts, or starts again.
+    first_step = tf.cast(_make_global_step(settings).read_value(), tf.int64)
   return inputs.make_training_batches(
     data,
     settings.data,
@@ -295,7 +357,19 @@ def make_batches(settings, data, first_step=0):
     models.image_size(settings.model, settings.train_image_size),
     settings.seed,
     num_seen=first_step * settings.images_per_step,
+    share=settings.cluster.share,
   )
+
+
+def _as_resources(settings):
+  """Returns the context of variables: in a loop, a step must see what those before made of them."""
+  in_loop = settings.steps_per_run > 1 or settings.gradients.accumulate_steps > 1
+  return tf.variable_scope(tf.get_variable_scope(), use_resource=True if in_loop else None)
+
+
+def _make_global_step(settings):
+  with _as_resources(settings), tf.device('/device:CPU:0'):
+    return tf.train.get_or_create_global_step()
 
 
 def build_train_step(settings, data, batches):
@@ -309,20 +383,18 @@ def build_train_step(settings, data, batches):
   source = inputs.Input(
     batches, settings.data.input_timeout_secs, deployment.input_device(settings.devices)
   )
-  # A loop in the graph must see what its own steps have made of the variables.
-  in_loop = settings.steps_per_run > 1 or settings.gradients.accumulate_steps > 1
-  with tf.variable_scope(tf.get_variable_scope(), use_resource=True if in_loop else None):
-    with tf.device('/device:CPU:0'):
-      global_step = tf.train.get_or_create_global_step()
+  global_step, sync = _make_global_step(settings), None
+  with _as_resources(settings):
     if settings.steps_per_run > 1:
       scalars = _build_loop(settings, data, source, global_step)
     else:
-      scalars = _build_step(settings, data, source, global_step)
+      scalars, sync = _build_step(settings, data, source, global_step)
   with tf.device('/device:CPU:0'):
     with tf.control_dependencies(list(scalars.values())):
       run_op = tf.no_op('run_steps')
       next_step, wait_secs = global_step.read_value(), source.read_wait_secs()
       dumped = tracing.find_tensors(settings_lib.split_names(settings.traces.debug_dump))
+    steps_before = global_step.read_value()
     for tag, value in scalars.items():
       tf.summary.scalar(tag, value)
     if settings.summarize_weights:
@@ -331,12 +403,14 @@ def build_train_step(settings, data, batches):
     run_op,
     scalars['total_loss'],
     next_step,
+    steps_before,
     scalars,
     tf.summary.merge_all(),
     source,
     dumped,
     wait_secs,
     settings.images_per_step,
+    sync,
   )
 
 
@@ -348,7 +422,7 @@ def _build_loop(settings, data, source, global_step):
   tags = []
 
   def run_step(num_run, _):
-    scalars = _build_step(settings, data, source, global_step)
+    scalars, _ = _build_step(settings, data, source, global_step)
     tags.extend(scalars)
     values = tf.stack(list(scalars.values()))
     with tf.control_dependencies([values]):
@@ -367,13 +441,17 @@ def _build_loop(settings, data, source, global_step):
 
 
 def _build_step(settings, data, source, global_step):
-  """Builds one step; returns the scalars that summarize it, which are there when it is done."""
+  """Builds one step.
+
+  Returns:
+    The scalars that summarize it, which are there when it is done; and the SyncReplicas, or None.
+  """
   num_batches = settings.gradients.accumulate_steps
   with tf.device('/device:CPU:0'):
     learning_rate = learning_rates.make_learning_rate(
       settings.learning_rate,
       global_step,
-      data.num_examples / (settings.data.batch_size * num_batches),
+      data.num_examples / settings.images_per_decay_step,
     )
     optimizer = optimizers.make_optimizer(settings.optimizer, learning_rate)
   if settings.session.mixed_precision == 'float16':
@@ -394,21 +472,44 @@ def _build_step(settings, data, source, global_step):
     gradients, scalars, check, update_ops = compute(0)
   scalars['learning_rate'] = tf.cast(learning_rate, tf.float32)
   _, later = _find_trainable(settings, global_step)
-  gradients = gradients_lib.clip(settings.gradients, gradients)
+
+  def apply(gradients):
+    return gradients_lib.apply(
+      settings.gradients, gradients, optimizer_at, learning_rate, global_step, later
+    )
+
+  def apply_mean(gradients):
+    updates = [apply(gradients_lib.clip(settings.gradients, gradients))]
+    return tf.group(*_then_average(settings, global_step, updates))
+
   # Before anything is written: the weights stay those of the last good step.
-  with tf.control_dependencies([check]):
-    updates = [
-      gradients_lib.apply(
-        settings.gradients, gradients, optimizer_at, learning_rate, global_step, later
-      ),
-      *update_ops,
-    ]
-  if settings.moving_average_decay:
-    averages = checkpoints.make_moving_averages(settings.moving_average_decay, global_step)
-    with tf.control_dependencies(updates):
-      updates = [averages.apply(slim.get_model_variables())]
+  if settings.cluster.sync_replicas:
+    sync = sync_replicas.SyncReplicas(settings.cluster, apply_mean)
+    updates = [sync.apply_gradients(sync_replicas.after(check, gradients), global_step)]
+    # Those of the chief alone, as of the first clone alone.
+    updates += update_ops if settings.cluster.is_chief else []
+  else:
+    sync = None
+    gradients = gradients_lib.clip(settings.gradients, gradients)
+    with tf.control_dependencies([check]):
+      updates = [apply(gradients), *update_ops]
+    updates = _then_average(settings, global_step, updates)
   with tf.control_dependencies(updates):
-    return {tag: tf.identity(value) for tag, value in scalars.items()}
+    return {tag: tf.identity(value) for tag, value in scalars.items()}, sync
+
+
+def _then_average(settings, global_step, updates):
+  """Returns the ops that update the moving averages after `updates`; these, if there are none."""
+  if not settings.moving_average_decay:
+    return updates
+  with tf.control_dependencies(updates):
+    count = global_step
+    if settings.cluster.is_cluster:
+      # Of what counting gives: a read of the variable may be an earlier one, as it is optimized.
+      with tf.device(global_step.device):
+        count = tf.cast(updates[0].outputs[0], tf.float32)
+    averages = checkpoints.make_moving_averages(settings.moving_average_decay, count)
+    return [cluster_lib.beside(settings.cluster, slim.get_model_variables(), averages.apply)]
 
 
 def _build_batch(settings, data, source, global_step, learning_rate, optimizer, number):
@@ -440,6 +541,9 @@ def _build_batch(settings, data, source, global_step, learning_rate, optimizer, 
       with tf.device('/device:CPU:0'):
         step = tf.cast(global_step.read_value(), tf.int64)
         step = step * settings.gradients.accumulate_steps + number
+        worker, num_workers = settings.cluster.share
+        if num_workers > 1:
+          step = step * num_workers + worker
       stateless_draws.follow_step(tf.get_default_graph().get_operations()[first_op:], step)
     scores.append(models.batch_score(data.task, model, batch.labels))
     return model
@@ -475,18 +579,20 @@ def _find_trainable(settings, global_step):
   return variables + (later.variables if later else []), later
 
 
-def _describe_steps(settings, data, step):
-  clones, batches = settings.devices.num_clones, settings.gradients.accumulate_steps
-  batch_size = settings.data.batch_size
+def describe_steps(settings, data, step):
+  parts = [
+    (settings.cluster.num_averaged, 'workers'),
+    (settings.devices.num_clones, 'clones'),
+    (settings.gradients.accumulate_steps, 'batches'),
+  ]
   line = f'A step takes {step.batch_size} images'
-  if step.batch_size > batch_size:
-    parts = [(clones, 'clones'), (batches, 'batches')]
-    line += f' ({"".join(f"{n} {what} x " for n, what in parts if n > 1)}{batch_size})'
+  if any(count > 1 for count, _ in parts):
+    factors = ''.join(f'{count} {what} x ' for count, what in parts if count > 1)
+    line += f' ({factors}{settings.data.batch_size})'
   line += f', an epoch {data.num_examples / step.batch_size:.1f} steps.'
-  if clones == 1:
-    return line
-  return (
-    f"{line} The loss is the mean of the clones, and --num_epochs_per_decay counts one clone's"
-    f' images, as slim does: an epoch of it has {data.num_examples / (batch_size * batches):.1f}'
-    ' steps.'
-  )
+  if settings.devices.num_clones > 1 and settings.devices.legacy_clone_decay:
+    line += (
+      " --num_epochs_per_decay counts one clone's images: an epoch of it has"
+      f' {data.num_examples / settings.images_per_decay_step:.1f} steps.'
+    )
+  return line

@@ -121,6 +121,14 @@ PAGES = (
     dataset_name='image_folder',
   ),
   Page(
+    'cluster.md',
+    (
+      r'^1 parameter servers at 127.0.0.1:\d+, 2 workers at ',
+      r'^global step \d: loss',
+      r'^Cluster of 1 ps and 2 workers: step \d+, .* exit codes 0 0 0, logs in ',
+    ),
+  ),
+  Page(
     'troubleshooting.md',
     (
       r'^All records of .* are good\.$',

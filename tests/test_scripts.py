@@ -161,7 +161,10 @@ HOSTILE = {
   ),
   'train_dir that cannot be written': ((*DIGITS, '--train_dir=/dev/null/run'), '/dev/null/run'),
   'quantization': ((*DIGITS, '--quantize_delay=100'), '--quantize_delay=100 is not supported'),
-  'cluster': ((*DIGITS, '--num_ps_tasks=1'), '--num_ps_tasks=1 is not supported'),
+  'cluster': (
+    (*DIGITS, '--num_ps_tasks=1'),
+    '--num_ps_tasks=1 is for training on several machines',
+  ),
   'contradiction': ((*DIGITS, '--ignore_missing_vars'), 'no --checkpoint_path'),
   'scope of nothing': ((*DIGITS, '--trainable_scopes=LeNet/fc9'), "no scope 'LeNet/fc9'"),
   'plugin that is not there': ((*DIGITS, '--plugin={0}/none.py'), 'no such file'),

@@ -13,6 +13,7 @@ import pytest
 from absl import flags
 
 from benchmarks import (
+  classification_throughput,
   conversion_throughput,
   end_to_end,
   evaluation_throughput,
@@ -103,6 +104,12 @@ BENCHMARKS = {
       model_names=NET, batch_size=4, image_size=32, **SHORT
     ),
     [(f'{NET}, evaluation', 'images/s')],
+  ),
+  classification_throughput: (
+    classification_throughput.ClassificationBenchmarkSettings(
+      model_names=NET, batch_size=4, image_size=32, **SHORT
+    ),
+    [(f'{NET}, classification / {NET}, evaluation', 'ratio, 95%')],
   ),
 }
 

@@ -194,8 +194,21 @@ def test_lines_tell_the_rate_the_wait_and_the_time_left(tmp_path, lines):
 def test_clones_are_told_apart_from_the_batch(tmp_path, lines):
   train(tmp_path, num_clones=2, batch_size=10, max_number_of_steps=1)
   line = next(line for line in lines() if line.startswith('A step takes'))
-  assert line.startswith('A step takes 20 images (2 clones x 10), an epoch 71.8 steps.')
-  assert line.endswith('an epoch of it has 143.7 steps.')
+  assert line == 'A step takes 20 images (2 clones x 10), an epoch 71.8 steps.'
+
+
+@pytest.mark.parametrize(('legacy_clone_decay', 'images'), [(False, 120), (True, 60)])
+def test_the_learning_rate_counts_examples_or_those_of_a_clone(
+  tmp_path, legacy_clone_decay, images
+):
+  settings = make_settings(
+    tmp_path,
+    num_clones=2,
+    accumulate_steps=3,
+    legacy_clone_decay=legacy_clone_decay,
+  )
+  assert settings.images_per_decay_step == images
+  assert settings.images_per_step == 120
 
 
 def test_the_loss_is_scaled_in_float16(tmp_path, monkeypatch):

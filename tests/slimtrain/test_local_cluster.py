@@ -1,0 +1,279 @@
+"""A cluster on this machine: its tasks are started, watched, started again, and ended."""
+
+import json
+import os
+import pathlib
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from slimcompat import errors
+from slimtrain import checkpoints, local_cluster
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+# Stands for training: the worker 0 counts steps until a file says that is enough.
+TASK = """
+import os, sys, time
+flags = dict(word.lstrip('-').split('=', 1) for word in sys.argv[2:])
+folder, name = sys.argv[1], flags['job_name'] + flags['task']
+print(name, flags['ps_hosts'], flags['worker_hosts'], flush=True)
+for step in range(1, 1000):
+  if name == 'worker0':
+    print(f'global step {step}: loss = 1.0000', flush=True)
+  for ending in ('exit0', 'exit1', 'kill9'):
+    if os.path.exists(f'{folder}/{name}.{ending}'):
+      if ending == 'kill9':
+        os.remove(f'{folder}/{name}.{ending}')
+        os.kill(os.getpid(), 9)
+      print(f'{name} ends', flush=True)
+      sys.exit(int(ending[-1]))
+  time.sleep(0.05)
+"""
+
+
+@pytest.fixture
+def make(tmp_path, monkeypatch):
+  """`make(**settings)` is a cluster of stand-ins, whose ends are files in `tmp_path`."""
+  (tmp_path / 'task.py').write_text(TASK)
+  for name in ('_END_SECS', '_SAVE_SECS', '_KILL_SECS'):
+    monkeypatch.setattr(local_cluster, name, 2)
+
+  def make_cluster(**changes):
+    settings = local_cluster.LocalClusterSettings(
+      logs_dir=str(tmp_path / 'logs'),
+      command=(str(tmp_path / 'task.py'), str(tmp_path)),
+      **changes,
+    )
+    return local_cluster.LocalCluster(settings)
+
+  return make_cluster
+
+
+def run_and(cluster, act):
+  """Runs the cluster, and `act()` in a thread when the chief has counted."""
+  thread = threading.Thread(target=lambda: (wait_for_steps(cluster, 1), act()))
+  thread.start()
+  try:
+    cluster.run()
+  finally:
+    thread.join()
+
+
+def steps(cluster):
+  text = pathlib.Path(chief(cluster).log_path).read_text(errors='replace')
+  return [int(step) for step in re.findall(r'^global step (\d+):', text, re.MULTILINE)]
+
+
+def chief(cluster):
+  return next(task for task in cluster.tasks if task.name == 'worker 0')
+
+
+def wait_for_steps(cluster, count, secs=90):
+  deadline_secs = time.monotonic() + secs
+  while len(steps(cluster)) < count:
+    assert time.monotonic() < deadline_secs, f'{len(steps(cluster))} lines, not {count}'
+    time.sleep(0.05)
+
+
+def end(tmp_path, *names):
+  for name in names:
+    (tmp_path / name).touch()
+
+
+ALL_END = ('ps0.exit0', 'worker0.exit0', 'worker1.exit0')
+
+
+def test_a_good_end(make, tmp_path, caplog):
+  caplog.set_level('INFO', 'slimtrain')
+  cluster = make()
+  run_and(cluster, lambda: end(tmp_path, *ALL_END))
+  assert re.match(
+    r'Cluster of 1 ps and 2 workers: step \d+, \d+ seconds, started again: none, exit codes 0 0 0',
+    caplog.messages[-1],
+  )
+  assert any(message.startswith('global step 1:') for message in caplog.messages)
+  hosts = ','.join(cluster.worker_hosts)
+  for task in cluster.tasks:
+    name = task.name.replace(' ', '')
+    assert f'{name} {cluster.ps_hosts[0]} {hosts}' in pathlib.Path(task.log_path).read_text()
+
+
+def test_killed_tasks_are_started_again(make, tmp_path, caplog):
+  caplog.set_level('INFO', 'slimtrain')
+  cluster = make()
+
+  def act():
+    end(tmp_path, 'ps0.kill9', 'worker1.kill9')
+    while sum(task.num_restarts for task in cluster.tasks) < 2:
+      time.sleep(0.05)
+    end(tmp_path, *ALL_END)
+
+  run_and(cluster, act)
+  assert 'started again: ps 0 1 times, worker 1 1 times, exit codes 0 0 0' in caplog.messages[-1]
+  assert any('ps 0 was ended by SIGKILL; it is started again' in m for m in caplog.messages)
+
+
+def test_not_more_often_than_allowed(make, tmp_path):
+  cluster = make(max_restarts=0)
+  with pytest.raises(
+    local_cluster.FailedClusterError, match='worker 1 ended with the exit code -9'
+  ):
+    run_and(cluster, lambda: end(tmp_path, 'worker1.kill9'))
+  assert all(task.exit_code is not None for task in cluster.tasks)
+
+
+def test_a_task_that_fails_ends_all(make, tmp_path):
+  cluster = make()
+  with pytest.raises(local_cluster.FailedClusterError) as error:
+    run_and(cluster, lambda: end(tmp_path, 'worker1.exit1'))
+  assert 'worker 1 ended with the exit code 1: worker1 ends' in str(error.value)
+  assert error.value.exit_code == 1
+  assert all(task.exit_code is not None for task in cluster.tasks)
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_all(make, number):
+  cluster = make()
+  with pytest.raises(local_cluster.FailedClusterError) as error:
+    run_and(cluster, lambda: os.kill(os.getpid(), number))
+  assert error.value.exit_code == 128 + number
+  assert [task.exit_code for task in cluster.tasks] == [-15, -15, -15]
+
+
+def test_a_task_that_stays_behind_is_ended(make, tmp_path):
+  cluster = make()
+  with pytest.raises(local_cluster.FailedClusterError, match='ps 0 ended with the exit code -15'):
+    run_and(cluster, lambda: end(tmp_path, *ALL_END[1:]))
+
+
+@pytest.mark.parametrize(
+  ('command', 'sentence'),
+  [
+    ((), 'There is no command to run'),
+    (('nowhere.py',), 'There is no file nowhere.py'),
+    (('no-such-program',), 'There is no program no-such-program'),
+    (('train_image_classifier.py', '--task=1'), '--task=1 is what the launcher says'),
+  ],
+)
+def test_a_wrong_command_is_refused(command, sentence):
+  with pytest.raises(errors.InputError, match=sentence):
+    local_cluster.LocalCluster(local_cluster.LocalClusterSettings(command=command))
+
+
+def digits(folder, *flags):
+  """Returns the command of a run on digits."""
+  return (
+    str(ROOT / 'train_image_classifier.py'),
+    '--dataset_name=digits',
+    '--model_name=lenet',
+    f'--train_dir={folder}',
+    '--intra_op_threads=1',
+    *flags,
+  )
+
+
+def is_listening(address):
+  host, port = address.split(':')
+  with socket.socket() as probe:
+    return probe.connect_ex((host, int(port))) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  ('num_ps', 'flags'),
+  [(1, ()), (2, ('--sync_replicas', '--replicas_to_aggregate=2'))],
+  ids=['asynchronous', 'synchronous'],
+)
+def test_a_run_of_2000_steps_survives_20_kills(tmp_path, num_ps, flags):
+  num_kills = 20
+  folder = tmp_path / 'run'
+  cluster = local_cluster.LocalCluster(
+    local_cluster.LocalClusterSettings(
+      num_ps=num_ps,
+      logs_dir=str(tmp_path / 'logs'),
+      max_restarts=num_kills,
+      command=digits(
+        folder,
+        '--batch_size=8',
+        '--optimizer=sgd',
+        '--log_every_n_steps=5',
+        '--save_interval_secs=2',
+        '--max_number_of_steps=2000',
+        *flags,
+      ),
+    )
+  )
+  rng = random.Random(0)  # noqa: S311
+  recoveries = []
+
+  def kill_again_and_again():
+    for number in range(num_kills):
+      # So that the last one falls into the run.
+      while steps(cluster)[-1] < 90 * number:
+        time.sleep(0.1)
+      time.sleep(rng.uniform(0, 1))
+      task = rng.choice(cluster.tasks)
+      newest = int(checkpoints.newest(str(folder)).rsplit('-', 1)[1])
+      start_secs, num_lines = time.monotonic(), len(steps(cluster))
+      os.kill(task.pid, signal.SIGKILL)
+      # The first line may be of a step that was under way.
+      wait_for_steps(cluster, num_lines + 2)
+      recoveries.append((task.name, newest, steps(cluster)[num_lines + 1], start_secs))
+      recoveries[-1] = (*recoveries[-1][:3], time.monotonic() - start_secs)
+
+  run_and(cluster, kill_again_and_again)
+  assert len(recoveries) == num_kills
+  for name, newest, step, secs in recoveries:
+    assert step >= newest, name
+    assert secs < 30, name
+  assert checkpoints.saved_step(checkpoints.newest(str(folder))) in (2000, 2001)
+  assert [task.exit_code for task in cluster.tasks] == [0] * len(cluster.tasks)
+  assert not any(map(is_listening, cluster.ps_hosts + cluster.worker_hosts))
+
+
+def evaluate(folder):
+  finished = subprocess.run(  # noqa: S603
+    [
+      sys.executable,
+      'eval_image_classifier.py',
+      f'--checkpoint_path={folder}',
+      f'--eval_dir={folder}/eval',
+      '--dataset_name=digits',
+      '--model_name=lenet',
+    ],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert finished.returncode == 0, finished.stderr
+  return json.loads((folder / 'eval' / 'eval.json').read_text())['eval/Accuracy']
+
+
+@pytest.mark.slow
+def test_digits_are_learnt_as_well_as_on_one_machine(tmp_path):
+  flags = ('--optimizer=momentum', '--learning_rate=0.01', '--log_every_n_steps=100', '--seed=1')
+  accuracies = {}
+  for name, changes in (
+    ('single', ('--batch_size=32', '--num_epochs=20')),
+    ('asynchronous', ('--batch_size=32', '--num_epochs=20')),
+    (
+      'synchronous',
+      ('--batch_size=16', '--num_epochs=20', '--sync_replicas', '--replicas_to_aggregate=2'),
+    ),
+  ):
+    command = digits(tmp_path / name, *flags, *changes)
+    if name == 'single':
+      subprocess.run([sys.executable, *command], cwd=ROOT, check=True)  # noqa: S603
+    else:
+      local_cluster.launch(local_cluster.LocalClusterSettings(command=command))
+    accuracies[name] = evaluate(tmp_path / name)
+  for name in ('asynchronous', 'synchronous'):
+    assert abs(accuracies[name] - accuracies['single']) <= 0.005, accuracies
