@@ -17,6 +17,8 @@ CHECKPOINT = ROOT / 'tests' / 'goldens' / 'checkpoints' / 'mobilenet_v1_025_v1'
 BLOCK = re.compile(r'^```(\w*)\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 # What begins a command that is only shown: it needs the network, a GPU, or a person.
 ONLY_SHOWN = {
+  'IMAGE_DIR=~/persons': 'pictures of persons',
+  'curl': 'a server',
   'docker': 'images of the net',
   'environment/bin/pip': 'the net',
   'nvidia-smi': "NVIDIA's driver",
@@ -24,6 +26,7 @@ ONLY_SHOWN = {
   'python3': 'an environment of its own',
   'ssh': 'another machine',
   'tensorboard': 'a browser',
+  'xxd': 'a program of the editor Vim',
 }
 # Made small for the test: (pattern, what stands in its place).
 SMALLER = (
@@ -70,6 +73,23 @@ PAGES = (
       r'^Evaluating the weights of ',
       r'^\(60, 256\)$',
     ),
+  ),
+  Page(
+    'deploy.md',
+    (
+      r'^global step 2: loss',
+      r'^saved_model, image_bytes  ',
+      r'/circle/0000.jpg: \w+ [\d.]+%$',
+      r'/square/0000.jpg: \w+ [\d.]+%$',
+      r'^tflite, int8  ',
+      r'^labels.txt ',
+      r'^LiteRT: \w+ [\d.]+%$',
+      r'^onnx  ',
+      r'^ONNX Runtime: \w+ [\d.]+%$',
+      r'^frozen  ',
+      r'^Frozen graph: \w+ [\d.]+%$',
+    ),
+    dataset_name='image_folder',
   ),
   Page(
     'coming_from_slim.md',

@@ -94,6 +94,7 @@ MOBILENET = (*DIGITS, '--model_name=mobilenet_v1_025', '--use_grayscale')
 EVALUATE = ('eval_image_classifier.py', '--model_name=lenet', '--eval_dir={0}/run')
 CLASSIFY = ('classify_images.py', '--checkpoint_path={0}/lenet')
 CONVERT = ('download_and_convert_data.py', '--dataset_dir={0}/converted')
+EXPORT = ('export_inference_graph.py', '--checkpoint_path={0}/lenet', '--output_file={0}/new')
 HOSTILE = {
   'no dataset_dir': ((*TRAIN, '--dataset_name=mnist'), '--dataset_dir'),
   'missing dataset_dir': ((*MNIST, '--dataset_dir={0}/nowhere'), 'no directory {0}/nowhere'),
@@ -145,6 +146,18 @@ HOSTILE = {
       '--moving_average_decay=0.9',
     ),
     'leave --moving_average_decay and --use_moving_averages out',
+  ),
+  'export of no checkpoint': (
+    (*EXPORT, '--format=frozen', '--checkpoint_path={0}/empty'),
+    '{0}/empty holds no checkpoint',
+  ),
+  'export of another net': (
+    (*EXPORT, '--format=frozen', '--model_name=cifarnet'),
+    '--model_name=cifarnet contradicts .* --model_name=lenet',
+  ),
+  'export into a folder': (
+    (*EXPORT, '--format=saved_model', '--output_file={0}/images'),
+    '--output_file={0}/images exists. .*--overwrite',
   ),
   'train_dir that cannot be written': ((*DIGITS, '--train_dir=/dev/null/run'), '/dev/null/run'),
   'quantization': ((*DIGITS, '--quantize_delay=100'), '--quantize_delay=100 is not supported'),

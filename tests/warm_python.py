@@ -1,8 +1,8 @@
 """A `python` for shell scripts that has TensorFlow loaded already: its commands start at once.
 
 `start(folder)` starts a server that forks for each command, and writes `folder/python`, a program
-that hands its command line, folder, environment, standard files and exit code through. A script put
-behind it sees what it would see behind Python itself.
+that hands its command line, folder, environment, standard files and exit code through. A script of
+the checkout put behind it sees what it would see behind Python itself, which runs all others.
 """
 
 import array
@@ -106,6 +106,9 @@ def _run(arguments, folder, environment, fds):
         exec(compile(what, '<string>', 'exec'), {'__name__': '__main__'})  # noqa: S102
       else:
         runpy.run_module(what, run_name='__main__', alter_sys=True)
+    elif ROOT not in pathlib.Path(arguments[0]).resolve().parents:
+      # A program of the user's, which may want TensorFlow 2 as it comes, or no TensorFlow.
+      os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606
     else:
       sys.argv = arguments
       sys.path[0] = str(pathlib.Path(arguments[0]).resolve().parent)
