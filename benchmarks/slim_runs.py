@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks import protocol, stopwatch
 from nets import costs, nets_factory
 from slimcompat import tf
-from slimtrain import deployment, inputs, models, training
+from slimtrain import deployment, inputs, models, train_step, training
 from slimtrain import settings as settings_lib
 
 # What all runs share: the optimizer of the papers, at a rate that random labels don't upset.
@@ -39,7 +39,7 @@ def time_input(values, seconds, warm_up_steps=None):
   """Returns the images/s of the input alone."""
   settings = make_settings(values)
   with tf.Graph().as_default():
-    batches = training.make_batches(settings, inputs.load_data(settings.data))
+    batches = train_step.make_batches(settings, inputs.load_data(settings.data))
     return time_batches(
       batches,
       settings.data.batch_size,
@@ -79,8 +79,8 @@ def time_step(values, seconds, is_synthetic=True, num_classes=NUM_CLASSES, unit=
     if is_synthetic:
       batches = tf.data.Dataset.from_tensors(random_batch(settings, num_classes)).repeat()
     else:
-      batches = training.make_batches(settings, data)
-    step = training.build_train_step(settings, data, batches)
+      batches = train_step.make_batches(settings, data)
+    step = train_step.build(settings, data, batches)
     initializers = [
       tf.global_variables_initializer(),
       tf.local_variables_initializer(),

@@ -17,7 +17,7 @@ class Loop:
     Args:
       settings: TrainingSettings.
       data: the inputs.Data.
-      step: the training.TrainStep.
+      step: the train_step.TrainStep.
       first_step: how many steps the run has made before.
       saver: the saving.Saver; None, like the log, for a worker that is not the chief.
       interrupted: the interruption.Interruption, listening.

@@ -26,6 +26,7 @@ from slimtrain import (
   inputs,
   learning_rates,
   releases,
+  train_step,
   training,
 )
 from slimtrain import losses as losses_lib
@@ -133,7 +134,7 @@ def _run(run, data, num_steps):
     if run.seed is not None:
       tf.set_random_seed(run.seed)
     with garbage.not_collected():
-      step = training.build_train_step(run, data, training.make_batches(run, data))
+      step = train_step.build(run, data, train_step.make_batches(run, data))
     restore = None
     if start := checkpoints.plan_start(run.fine_tuning, data.num_classes):
       for line in checkpoints.report(start):

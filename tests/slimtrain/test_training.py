@@ -18,6 +18,7 @@ from slimtrain import (
   models,
   optimizers,
   run_log,
+  train_step,
   training,
 )
 from slimtrain import settings as settings_lib
@@ -118,7 +119,7 @@ def test_histograms_on_request(tmp_path):
 
 def build(settings):
   data = inputs.load_data(settings.data)
-  return training.build_train_step(settings, data, training.make_batches(settings, data))
+  return train_step.build(settings, data, train_step.make_batches(settings, data))
 
 
 def loss_lines(lines):
