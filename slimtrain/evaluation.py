@@ -262,18 +262,7 @@ def complete(settings, given):
   if releases.is_chosen(settings.checkpoint_path, settings.checkpoint_mirror):
     return settings
   checkpoint = checkpoints.find(settings.checkpoint_path)
-  facts = model_facts.read(checkpoint)
-  if facts is not None:
-    return model_facts.filled_in(settings, facts, given, 'eval_image_size')
-  if 'model_name' in given:
-    return settings
-  facts = model_facts.infer(checkpoint)
-  console.say(f'By its variables, the checkpoint is of --model_name={facts.model_name}.')
-  return settings_lib.replace(
-    settings,
-    model_name=facts.model_name,
-    use_grayscale=settings.data.use_grayscale or facts.use_grayscale,
-  )
+  return model_facts.completed(settings, checkpoint, given, 'eval_image_size')
 
 
 def _plan_restore(settings, checkpoint, uses_averages, data):

@@ -184,14 +184,7 @@ def complete(settings, given):
   ):
     return settings
   checkpoint = checkpoints.find(settings.checkpoint_path)
-  facts = model_facts.read(checkpoint)
-  if facts is not None:
-    return model_facts.filled_in(settings, facts, given, 'image_size')
-  if 'model_name' in given:
-    return settings
-  facts = model_facts.infer(checkpoint)
-  console.say(f'By its variables, the checkpoint is of --model_name={facts.model_name}.')
-  return settings_lib.replace(settings, model_name=facts.model_name)
+  return model_facts.completed(settings, checkpoint, given, 'image_size')
 
 
 def _export_graph_def(settings):

@@ -208,6 +208,22 @@ def with_names(facts, path):
   return dataclasses.replace(facts, class_names=tuple(lines))
 
 
+def completed(settings, checkpoint, given, image_size_flag):
+  """Returns `settings` with what a checkpoint says of its model: see `filled_in`.
+
+  Without a model.json the net is the one whose variables it has, unless the user named one.
+  """
+  facts = read(checkpoint)
+  if facts is not None:
+    return filled_in(settings, facts, given, image_size_flag)
+  if 'model_name' in given:
+    return settings
+  facts = infer(checkpoint)
+  console.say(f'By its variables, the checkpoint is of --model_name={facts.model_name}.')
+  is_gray = settings_lib.find(settings, 'use_grayscale') or facts.use_grayscale
+  return settings_lib.replace(settings, model_name=facts.model_name, use_grayscale=is_gray)
+
+
 def filled_in(settings, facts, given, image_size_flag):
   """Returns `settings` with what `facts` say of the model, by the names of the flags.
 

@@ -13,6 +13,8 @@ _LOST = (
   tf.errors.DeadlineExceededError,
   tf.errors.FailedPreconditionError,
   tf.errors.UnavailableError,
+  # TensorFlow's message on a task that another process took the place of is no text.
+  UnicodeDecodeError,
 )
 MAX_VAIN_ATTEMPTS = 20  # Sessions one after the other in which no step was made.
 _WAIT_SECS = 1

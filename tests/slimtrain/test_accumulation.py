@@ -108,15 +108,17 @@ def test_a_run_goes_on_where_it_was(tmp_path):
     np.testing.assert_array_equal(halves[name], value, err_msg=name)
 
 
-def test_epochs_and_images_count_all_batches(tmp_path, caplog):
+@pytest.mark.parametrize('legacy_clone_decay', [False, True])
+def test_epochs_and_images_count_all_batches(tmp_path, caplog, legacy_clone_decay):
   caplog.set_level('INFO', logger='slimtrain')
   changes = {'num_epochs': 0.1, 'max_number_of_steps': None, 'num_clones': 2}
+  changes['legacy_clone_decay'] = legacy_clone_decay
   saved = train(tmp_path, batch_size=8, accumulate_steps=3, **changes)
   assert saved['global_step'] == 3  # 143.7 of 48 images.
   lines = [record.message for record in caplog.records]
   line = next(line for line in lines if line.startswith('A step takes'))
   assert line.startswith('A step takes 48 images (2 clones x 3 batches x 8), an epoch 29.9 steps.')
-  assert line.endswith('an epoch of it has 59.9 steps.')
+  assert line.endswith('an epoch of it has 59.9 steps.') == legacy_clone_decay
 
 
 def test_batch_norm_follows_each_batch(tmp_path):
