@@ -104,7 +104,7 @@ class Board:
             return None
           self._session = tf.Session(self._target, graph=self._graph, config=self._config)
         values = self._session.run(fetches, feed)
-      except (tf.errors.OpError, RuntimeError) as error:
+      except (tf.errors.OpError, RuntimeError, UnicodeDecodeError) as error:
         # Without a board the session is good all the same.
         if not isinstance(error, tf.errors.FailedPreconditionError | tf.errors.NotFoundError):
           session, self._session = self._session, None
