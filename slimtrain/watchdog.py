@@ -5,7 +5,6 @@ import faulthandler
 import os
 import sys
 import threading
-import time
 
 from slimcompat import errors, tf
 
@@ -32,10 +31,7 @@ class Watchdog:
     self._complaint = complaint
     self._may_go_on = may_go_on
     self._shows_threads = shows_threads
-    self._session = None
-    self._deadline_secs = float('inf')
     self._is_late = False
-    self._thread = None
 
   @contextlib.contextmanager
   def watch(self, session):
@@ -43,11 +39,8 @@ class Watchdog:
     if self._timeout_secs is None:
       yield
       return
-    self._session = session
-    self._deadline_secs = time.monotonic() + self._timeout_secs
-    if self._thread is None:
-      self._thread = threading.Thread(target=self._wait, daemon=True)
-      self._thread.start()
+    is_over = threading.Event()
+    threading.Thread(target=self._wait, args=[session, is_over], daemon=True).start()
     try:
       yield
     except (tf.errors.OpError, RuntimeError) as error:
@@ -55,22 +48,20 @@ class Watchdog:
         raise errors.InputError(self._complaint) from error
       raise
     finally:
-      self._deadline_secs = float('inf')
+      is_over.set()
 
-  def _wait(self):
-    while (left_secs := self._deadline_secs - time.monotonic()) > 0:
-      # Steps move the deadline on, so it is looked at once in a while only.
-      time.sleep(min(left_secs, self._timeout_secs))
+  def _wait(self, session, is_over):
+    if is_over.wait(self._timeout_secs):
+      return
     if self._may_go_on:
       with contextlib.suppress(tf.errors.OpError, RuntimeError):
-        if self._may_go_on(self._session):
+        if self._may_go_on(session):
           return
     self._is_late = True
     if self._shows_threads:
       faulthandler.dump_traceback(sys.stderr, all_threads=True)
-    self._session.close()
-    time.sleep(self.GRACE_SECS)
-    if self._deadline_secs < float('inf'):
+    session.close()
+    if not is_over.wait(self.GRACE_SECS):
       sys.stderr.write(f'{os.path.basename(sys.argv[0])}: error: {self._complaint}\n')
       sys.stderr.flush()
       os._exit(1)

@@ -350,6 +350,7 @@ def test_every_schedule_trains(tmp_path, schedule):
     num_steps_per_decay=10,
     warmup_steps=5,
     seed=1,
+    deterministic_input=True,
     max_number_of_steps=20,
     log_every_n_steps=1,
     eval_split='test' if schedule == 'plateau' else None,

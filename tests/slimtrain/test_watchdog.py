@@ -1,5 +1,6 @@
 """A step that hangs is shown and ended."""
 
+import threading
 import time
 
 import pytest
@@ -32,6 +33,17 @@ def test_steps_in_time_are_left_alone():
         time.sleep(0.1)
     time.sleep(1.2)  # No step is running.
     assert session.run(tf.constant(3)) == 3
+
+
+def test_no_thread_outlives_its_step():
+  """One that did would keep the session, and with it the graph."""
+  dog = watchdog.Watchdog(60, 'It is late.')
+  before = set(threading.enumerate())
+  with dog.watch(None):
+    pass
+  for thread in set(threading.enumerate()) - before:
+    thread.join(10)
+    assert not thread.is_alive()
 
 
 def test_some_may_take_longer():
