@@ -32,6 +32,11 @@ class SyncReplicas(tf.train.SyncReplicasOptimizer):
   def apply_gradients(self, grads_and_vars, global_step=None, name=None):
     """Returns the op that hands in a worker's gradients and waits for the step."""
     handed_in = super().apply_gradients(grads_and_vars, global_step, name)
+    # A worker's step begins as the run's. Were it among the local variables, it could be set to 0
+    # right after, whatever the order they are listed in; what that worker hands in is then too old
+    # to count, and all wait for it.
+    local_variables = tf.get_collection_ref(tf.GraphKeys.LOCAL_VARIABLES)
+    local_variables[:] = [v for v in local_variables if v is not self._local_step]
     # Workers may wait for a step that a chief or a server took with it when it died.
     self.wake_op = super().get_init_tokens_op(num_tokens=self._num_workers)
     # TensorFlow's closes the queue when the chief stops, even if it only begins anew.

@@ -17,6 +17,7 @@ from benchmarks import (
   conversion_throughput,
   end_to_end,
   evaluation_throughput,
+  graph_building,
   host_overhead,
   input_throughput,
   memory,
@@ -94,6 +95,10 @@ BENCHMARKS = {
   startup: (
     startup.StartupSettings(model_name=NET, batch_size=2, **SHORT),
     [('--help', 's'), (f"first step of {NET} - TensorFlow's import", 's, 95%')],
+  ),
+  graph_building: (
+    graph_building.GraphBuildingSettings(model_names=f'lenet,{NET}', **SHORT),
+    [('2 training graphs', 's')],
   ),
   conversion_throughput: (
     protocol.BenchmarkSettings(**SHORT),

@@ -21,6 +21,7 @@ from slimtrain import (
   inputs,
   membership,
   run_facts,
+  sync_replicas,
   tasks,
   training,
 )
@@ -346,6 +347,23 @@ def test_a_server_knows_when_all_others_have_left():
   ):
     watch.heed(bulletin.Notice('{}', ending, beats))
     assert watch.have_left() == have_left
+
+
+def test_a_worker_that_rejoins_begins_at_the_step_of_the_run(graph):
+  settings = resolve(
+    **HOSTS, job_name='worker', task=1, sync_replicas=True, replicas_to_aggregate=2
+  )
+  step = tf.train.get_or_create_global_step()
+  weight = tf.get_variable('weight', [], initializer=tf.zeros_initializer())
+  sync = sync_replicas.SyncReplicas(settings, lambda gradients: step.assign_add(1).op)
+  sync.apply_gradients([(tf.constant(1.0), weight)], step)
+  with tf.Session() as session:
+    session.run([tf.global_variables_initializer(), tf.local_variables_initializer()])
+    assert not session.run(sync.ready_for_local_init_op).size
+    session.run(step.assign(7))
+    session.run(sync.local_step_init_op)
+    session.run(tf.local_variables_initializer())  # slim runs them at the same time.
+    assert session.run('sync_rep_local_step:0') == 7
 
 
 def values(train_dir):
