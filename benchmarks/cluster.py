@@ -26,13 +26,12 @@ _WARM_UP_LINES = 3
 
 
 @dataclasses.dataclass(frozen=True)
-class ClusterBenchmarkSettings(settings_lib.Settings):
-  """Cluster."""
+class ClusterBenchmarkSettings(protocol.BenchmarkSettings):
+  """Benchmark of a cluster."""
 
   model_name: str = settings_lib.setting('lenet', 'The net, on the dataset digits.')
   batch_size: int = settings_lib.setting(32, 'Examples in a batch of a worker.', lower=1)
   num_steps: int = settings_lib.setting(400, 'Steps of each run.', lower=100)
-  benchmark: protocol.BenchmarkSettings = settings_lib.group(protocol.BenchmarkSettings, pairs=3)
 
 
 def train(num_workers, num_threads, model_name, batch_size, num_steps):
@@ -79,29 +78,22 @@ def train(num_workers, num_threads, model_name, batch_size, num_steps):
   return {'images/s': batch_size / secs_per_step, STEP_MS: 1000 * secs_per_step}
 
 
-def main(settings):
-  """Measures and prints the table."""
-  work = {
-    'model_name': settings.model_name,
-    'batch_size': settings.batch_size,
-    'num_steps': settings.num_steps,
-  }
+def main(benchmark):
+  work = {name: getattr(benchmark, name) for name in ('model_name', 'batch_size', 'num_steps')}
 
   def case(name, num_workers, num_threads):
     arguments = {'num_workers': num_workers, 'num_threads': num_threads, **work}
     return protocol.Case(name, 'benchmarks.cluster:train', arguments)
 
-  names = [f'{settings.model_name}, {what}' for what in ('1 process', '2 workers')]
-  alone = [f'{settings.model_name}, 1 thread, {what}' for what in ('1 process', '1 worker')]
-  with protocol.Report('cluster', settings.benchmark) as report:
+  names = [f'{benchmark.model_name}, {what}' for what in ('1 process', '2 workers')]
+  alone = [f'{benchmark.model_name}, 1 thread, {what}' for what in ('1 process', '1 worker')]
+  with protocol.Report('cluster', benchmark) as report:
     console.say('Two threads in all, the parameter server not counted:')
     cases = [case(names[0], 0, 2), case(names[1], 2, 1)]
-    report.add(
-      protocol.measure(cases, [protocol.Comparison(names[1], names[0])], settings.benchmark)
-    )
+    report.add(protocol.measure(cases, [protocol.Comparison(names[1], names[0])], benchmark))
     console.say('The same step without and with a network:')
     cases = [case(alone[0], 0, 1), case(alone[1], 1, 1)]
-    rows = protocol.measure(cases, [protocol.Comparison(alone[1], alone[0])], settings.benchmark)
+    rows = protocol.measure(cases, [protocol.Comparison(alone[1], alone[0])], benchmark)
     report.add(rows)
     step_ms = {row.what: row.median for row in rows if row.unit == STEP_MS}
     sent_ms = step_ms[alone[1]] - step_ms[alone[0]]
@@ -110,4 +102,4 @@ def main(settings):
 
 
 if __name__ == '__main__':
-  settings_lib.run(ClusterBenchmarkSettings(), main)
+  settings_lib.run(ClusterBenchmarkSettings(pairs=3), main)

@@ -197,6 +197,10 @@ class Member(Alone):
 
   def session_config(self, config):
     config.device_filters.extend(self._settings.device_filters)
+    rewrites = config.graph_options.rewrite_options
+    if rewrites.auto_mixed_precision_onednn_bfloat16 == rewrites.ON:
+      # In a cluster nothing turns the fused ops, which have no bfloat16, into oneDNN's.
+      rewrites.remapping = rewrites.OFF
     return config
 
   def train_arguments(self):

@@ -51,6 +51,12 @@ def check(settings):
       'each step goes over the network. Leave it out',
     ),
     (
+      'xla',
+      settings.session.xla,
+      not settings.session.xla,
+      'XLA compiles for the devices of one process. Leave it out',
+    ),
+    (
       'mixed_precision',
       settings.session.mixed_precision,
       settings.session.mixed_precision != 'float16',

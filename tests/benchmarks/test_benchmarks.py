@@ -14,6 +14,7 @@ from absl import flags
 
 from benchmarks import (
   classification_throughput,
+  cluster,
   conversion_throughput,
   end_to_end,
   evaluation_throughput,
@@ -95,6 +96,13 @@ BENCHMARKS = {
   startup: (
     startup.StartupSettings(model_name=NET, batch_size=2, **SHORT),
     [('--help', 's'), (f"first step of {NET} - TensorFlow's import", 's, 95%')],
+  ),
+  cluster: (
+    cluster.ClusterBenchmarkSettings(num_steps=100, **SHORT),
+    [
+      ('lenet, 2 workers / lenet, 1 process', RATIO),
+      ('lenet, 1 thread, 1 worker', 'ms/step'),
+    ],
   ),
   graph_building: (
     graph_building.GraphBuildingSettings(model_names=f'lenet,{NET}', **SHORT),

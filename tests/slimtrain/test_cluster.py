@@ -1,6 +1,7 @@
 """Who is in a cluster, where variables live, whose examples are whose, and equal maths."""
 
 import collections
+import contextlib
 import json
 import os
 import pathlib
@@ -17,6 +18,7 @@ from slimtrain import (
   bulletin,
   checkpoints,
   cluster,
+  deployment,
   examples,
   inputs,
   membership,
@@ -183,6 +185,7 @@ def test_an_unknown_host_is_refused():
   ('changes', 'sentence'),
   [
     ({'steps_per_run': 2}, '--steps_per_run=2 does not work in a cluster'),
+    ({'xla': True}, '--xla=True does not work'),
     ({'mixed_precision': 'float16'}, '--mixed_precision=float16 does not work'),
     ({'on_nan': 'rollback'}, '--on_nan=rollback does not work'),
     ({'input_mode': 'memory', 'master': 'grpc://a:1'}, '--input_mode=memory does not work'),
@@ -419,6 +422,31 @@ def run(script, *args):
   return finished.stdout
 
 
+class CountingBoard:
+  """A board on which the counter of worker 0 is one further each time it is read."""
+
+  def __init__(self):
+    self._count = 1
+
+  def read(self):
+    self._count += 1
+    return bulletin.Notice('{}', '', (self._count, 0))
+
+
+@pytest.mark.parametrize(('slot', 'is_taken'), [(0, True), (1, False)])
+def test_two_processes_that_are_the_same_task(monkeypatch, slot, is_taken):
+  monkeypatch.setattr(membership, '_WATCH_SECS', 0.05)
+  member = membership.Member.__new__(membership.Member)
+  member.slot, member.board, member._name = slot, CountingBoard(), f'worker {slot}'
+  member._first_notice, member._first_secs = member.board.read(), time.monotonic()
+  with (
+    pytest.raises(errors.InputError, match='Another process is worker 0 already')
+    if is_taken
+    else contextlib.nullcontext()
+  ):
+    member._check_that_alone(member.board.read())
+
+
 @pytest.fixture(scope='module')
 def synchronous(plain, tmp_path_factory):
   """(What the launcher said, the folder) of the same steps by two workers with half the batch."""
@@ -509,6 +537,21 @@ settings.run(training.TrainingSettings(), training.train)
     f'--train_dir={tmp_path / "run"}',
   )
   check_equal(values(tmp_path / 'run'), plain[1])
+
+
+@pytest.mark.skipif(not deployment.has_avx512(), reason='needs a processor with AVX-512')
+def test_bfloat16_trains_in_a_cluster(plain, tmp_path):
+  output = run(
+    'launch_local_cluster.py',
+    '--num_workers=1',
+    f'--logs_dir={tmp_path / "logs"}',
+    '--',
+    'train_image_classifier.py',
+    *plain[0],
+    '--mixed_precision=bfloat16',
+    f'--train_dir={tmp_path / "run"}',
+  )
+  assert 'Cluster of 1 ps and 1 workers: step 5,' in output
 
 
 def start(folder, name, *flags):
