@@ -11,6 +11,7 @@ import tqdm
 from slimcompat import errors, tf
 from slimtrain import (
   averaging,
+  batch_source,
   checkpoints,
   console,
   deployment,
@@ -283,7 +284,7 @@ def _plan_restore(settings, checkpoint, uses_averages, data):
 
 
 def _make_input(settings, data, texts):
-  """Adds the input to the graph; returns the inputs.Input and its Batch."""
+  """Adds the input to the graph; returns the batch_source.BatchSource and its Batch."""
   side = models.image_size(settings.model, settings.eval_image_size)
   has_crops = settings.eval_crops > 1
   batches = inputs.make_evaluation_batches(
@@ -294,7 +295,7 @@ def _make_input(settings, data, texts):
     texts,
     whole=has_crops,
   )
-  source = inputs.Input(batches, settings.data.input_timeout_secs)
+  source = batch_source.BatchSource(batches, settings.data.input_timeout_secs)
   return source, source.next_batch()
 
 
@@ -321,7 +322,7 @@ def _run_batches(session, settings, data, source, fetches, collector):
     session: with everything in place.
     settings: EvaluationSettings.
     data: the inputs.Data.
-    source: the inputs.Input.
+    source: the batch_source.BatchSource.
     fetches: the size of a batch, what the collector takes, and the metrics' updates.
     collector: a predictions.Collector, or None.
   """

@@ -18,7 +18,7 @@ from datasets import (
 )
 from slimcompat import errors, slim, tf
 from slimtrain import augmentation as augmentation_lib
-from slimtrain import console, example_weights, watchdog
+from slimtrain import console, example_weights
 from slimtrain import examples as examples_lib
 from slimtrain import settings as settings_lib
 from slimtrain.preprocessing import preprocessing_factory, randomness
@@ -446,69 +446,3 @@ def explained_errors(data, settings):
     if sentence is None:
       raise
     raise errors.InputError(f'{sentence} Mend the file, or convert the data again.') from error
-
-
-class Input:
-  """Takes batches into a graph, and watches over how long that takes."""
-
-  def __init__(self, batches, timeout_secs, device=None):
-    """Adds to the graph an iterator over `batches`, which starts with the session's tables.
-
-    Args:
-      batches: a tf.data.Dataset of Batches.
-      timeout_secs: what the first batch may take.
-      device: where batches are copied to ahead of the step; None leaves them in the CPU's memory.
-    """
-    self._device = device or '/cpu:0'
-    if device:
-      batches = batches.apply(tf.data.experimental.prefetch_to_device(device))
-    self._watchdog = watchdog.Watchdog(
-      timeout_secs,
-      f'The input gave no batch within {timeout_secs:g} seconds. If reading or preprocessing is'
-      ' slow rather than stuck, raise --input_timeout_secs.',
-      may_go_on=lambda session: session.run(self._num_batches_now) > 0,
-    )
-    self._previous = []
-    with tf.device(self._device):
-      self._iterator = tf.data.make_initializable_iterator(batches)
-    with tf.device('/cpu:0'):
-      tf.add_to_collection(tf.GraphKeys.TABLE_INITIALIZERS, self._iterator.initializer)
-      self._num_batches = _make_counter('num_batches_read', tf.int64)
-      self._wait_secs = _make_counter('input_wait_secs', tf.float64)
-      self._num_batches_now = self._num_batches.read_value()
-
-  def next_batch(self):
-    """Adds to the graph the taking of a Batch; each call takes another one, in this order."""
-    with tf.device('/cpu:0'), tf.control_dependencies(self._previous):
-      start_secs = tf.timestamp()
-      with tf.control_dependencies([start_secs]), tf.device(self._device):
-        batch = self._iterator.get_next()
-      with tf.control_dependencies(tf.nest.flatten(batch)):
-        counts = [
-          self._num_batches.assign_add(1, read_value=False),
-          self._wait_secs.assign_add(tf.timestamp() - start_secs, read_value=False),
-        ]
-      with tf.control_dependencies(counts), tf.device(self._device):
-        batch = tf.nest.map_structure(tf.identity, batch)
-    self._previous = tf.nest.flatten(batch)
-    return batch
-
-  def read_wait_secs(self):
-    """Adds to the graph the reading of the seconds that batches were waited for, and returns it."""
-    return self._wait_secs.read_value()
-
-  def first_step(self, session):
-    """Returns a context in which `session` runs its first step. Raises InputError there."""
-    return self._watchdog.watch(session)
-
-
-def _make_counter(name, dtype):
-  return tf.get_variable(
-    name,
-    [],
-    dtype,
-    tf.zeros_initializer(),
-    trainable=False,
-    collections=[tf.GraphKeys.LOCAL_VARIABLES],
-    use_resource=True,
-  )

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from slimcompat import slim, stateless_draws, tf
 from slimtrain import (
   accumulation,
+  batch_source,
   checkpoints,
   deployment,
   finiteness,
@@ -33,7 +34,7 @@ class TrainStep(NamedTuple):
   steps_before: tf.Tensor  # The number of steps run so far.
   scalars: dict  # {tag: scalar tensor} of the last step, for its summary: with learning_rate.
   summary_op: tf.Tensor
-  source: inputs.Input
+  source: batch_source.BatchSource
   dumped: dict  # {name: tensor} of --debug_dump.
   wait_secs: tf.Tensor  # Seconds that all steps so far have waited for their input.
   batch_size: int  # Examples in a step.
@@ -75,7 +76,7 @@ def build(settings, data, batches):
     data: the inputs.Data.
     batches: an endless tf.data.Dataset of inputs.Batches.
   """
-  source = inputs.Input(
+  source = batch_source.BatchSource(
     batches, settings.data.input_timeout_secs, deployment.input_device(settings.devices)
   )
   global_step, sync = _make_global_step(settings), None
@@ -213,7 +214,7 @@ def _build_batch(settings, data, source, global_step, learning_rate, optimizer, 
   Args:
     settings: training.TrainingSettings.
     data: the inputs.Data.
-    source: the inputs.Input.
+    source: the batch_source.BatchSource.
     global_step: the counter.
     learning_rate: scalar.
     optimizer: the tf.train.Optimizer.

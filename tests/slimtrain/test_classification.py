@@ -16,6 +16,7 @@ from PIL import Image
 from datasets import image_folder, record_files
 from slimcompat import errors, tf
 from slimtrain import (
+  batch_source,
   classification,
   evaluation,
   export,
@@ -126,7 +127,7 @@ def evaluated_probabilities(dataset_dir, run):
   data = inputs.load_data(data_settings)
   with tf.Graph().as_default(), tf.Session() as session:
     batches = inputs.make_evaluation_batches(data, data_settings, NET, facts.image_size)
-    batch = inputs.Input(batches, 60).next_batch()
+    batch = batch_source.BatchSource(batches, 60).next_batch()
     logits = models.build_model(models.ModelSettings(NET), batch.images, data.num_classes).logits
     result = {'multi_label': tf.sigmoid, 'single_label': tf.nn.softmax}.get(facts.task, tf.identity)
     result = result(logits)
