@@ -336,6 +336,13 @@ def describe_steps(settings, data, step):
     factors = ''.join(f'{count} {what} x ' for count, what in parts if count > 1)
     line += f' ({factors}{settings.data.batch_size})'
   line += f', an epoch {data.num_examples / step.batch_size:.1f} steps.'
+  num_spare = settings.cluster.worker_replicas - settings.cluster.num_averaged
+  if settings.cluster.sync_replicas and num_spare:
+    line += (
+      f' It has the gradients of the first {settings.cluster.num_averaged} of'
+      f' {settings.cluster.worker_replicas} workers; for those of all,'
+      f' --replicas_to_aggregate={settings.cluster.worker_replicas}.'
+    )
   if settings.devices.num_clones > 1 and settings.devices.legacy_clone_decay:
     line += (
       " --num_epochs_per_decay counts one clone's images: an epoch of it has"

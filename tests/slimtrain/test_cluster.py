@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import dataclasses
 import json
 import os
 import pathlib
@@ -9,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import types
 
 import numpy as np
 import pytest
@@ -179,6 +181,29 @@ def test_an_unknown_host_is_refused():
   hosts = {**HOSTS, 'ps_hosts': 'no-such-host.invalid:2001'}
   with pytest.raises(errors.InputError, match=r'host of no-such-host.invalid:2001 is not known'):
     cluster.check_addresses(resolve(**hosts, job_name='worker'), resolve_secs=0)
+
+
+@pytest.mark.parametrize(
+  ('num_averaged', 'size', 'addition'),
+  [
+    (1, '8', ' It has the gradients of the first 1 of 2 workers; for those of all, --rep'),
+    (2, '16 images (2 workers x 8)', ''),
+  ],
+)
+def test_a_synchronous_run_says_whose_gradients_make_a_step(num_averaged, size, addition):
+  settings = settings_lib.replace(training.TrainingSettings(), batch_size=8)
+  settings = dataclasses.replace(
+    settings,
+    cluster=resolve(
+      **HOSTS, job_name='worker', sync_replicas=True, replicas_to_aggregate=num_averaged
+    ),
+  )
+  data = types.SimpleNamespace(num_examples=160)
+  step = types.SimpleNamespace(batch_size=settings.images_per_step)
+  line = training.describe_steps(settings, data, step)
+  assert line.startswith(f'A step takes {size}')
+  assert line.partition(' steps.')[2].startswith(addition)
+  assert bool(addition) == ('gradients' in line)
 
 
 @pytest.mark.parametrize(
