@@ -259,22 +259,30 @@ def evaluate(folder):
 
 @pytest.mark.slow
 def test_digits_are_learnt_as_well_as_on_one_machine(tmp_path):
-  flags = ('--optimizer=momentum', '--learning_rate=0.01', '--log_every_n_steps=100', '--seed=1')
-  accuracies = {}
-  for name, changes in (
-    ('single', ('--batch_size=32', '--num_epochs=20')),
-    ('asynchronous', ('--batch_size=32', '--num_epochs=20')),
-    (
-      'synchronous',
-      ('--batch_size=16', '--num_epochs=20', '--sync_replicas', '--replicas_to_aggregate=2'),
-    ),
-  ):
-    command = digits(tmp_path / name, *flags, *changes)
-    if name == 'single':
-      subprocess.run([sys.executable, *command], cwd=ROOT, check=True)  # noqa: S603
-    else:
-      local_cluster.launch(local_cluster.LocalClusterSettings(command=command))
-    accuracies[name] = evaluate(tmp_path / name)
+  flags = (
+    '--optimizer=momentum',
+    '--learning_rate=0.01',
+    '--num_epochs=20',
+    '--moving_average_decay=0.99',
+    '--log_every_n_steps=100',
+  )
+  runs = {
+    'single': ('--batch_size=32',),
+    'asynchronous': ('--batch_size=32',),
+    'synchronous': ('--batch_size=16', '--sync_replicas', '--replicas_to_aggregate=2'),
+  }
+  accuracies = {name: [] for name in runs}
+  # Several of each: two of the 360 images are half a point, and on one machine, too, a run is good
+  # for that much more or less.
+  for seed in range(3):
+    for name, changes in runs.items():
+      folder = tmp_path / f'{name}_{seed}'
+      command = digits(folder, *flags, *changes, f'--seed={seed}')
+      if name == 'single':
+        subprocess.run([sys.executable, *command], cwd=ROOT, check=True)  # noqa: S603
+      else:
+        local_cluster.launch(local_cluster.LocalClusterSettings(command=command))
+      accuracies[name].append(evaluate(folder))
+  means = {name: sum(values) / len(values) for name, values in accuracies.items()}
   for name in ('asynchronous', 'synchronous'):
-    # It may do better: 0.5 points are two of the 360 images.
-    assert accuracies[name] >= accuracies['single'] - 0.005, accuracies
+    assert means[name] >= means['single'] - 0.005, accuracies
