@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterator
 from tensorflow.python.autograph.impl import api as autograph
 from tensorflow.python.framework import dtypes, ops, tensor_shape
 from tensorflow.python.layers import base, utils
-from tensorflow.python.ops import array_ops, init_ops, math_ops, nn, variable_scope
-from tensorflow.python.training import moving_averages
+from tensorflow.python.ops import array_ops, init_ops, math_ops, nn, state_ops, variable_scope
 
 from slimcompat import errors
 
@@ -132,7 +131,8 @@ class BatchNormalization(base.Layer):
       # A momentum of 1 leaves the moving statistics as they are.
       momentum = utils.smart_cond(is_training, lambda: self.momentum, lambda: 1.0)
       for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
-        update = moving_averages.assign_moving_average(moving, batch, momentum, zero_debias=False)
+        with ops.name_scope('AssignMovingAvg') as name, ops.colocate_with(moving):
+          update = state_ops.assign_sub(moving, (moving - batch) * (1 - momentum), name=name)
         ops.add_to_collection(ops.GraphKeys.UPDATE_OPS, update.op)
     return outputs
 
@@ -150,12 +150,15 @@ class BatchNormalization(base.Layer):
 
   def _normalize_fused(self, inputs, is_training):
     """Returns the outputs, and the mean and variance used, from one fused op."""
+
     # Constants, not variables: without scale or center nothing more enters the checkpoint.
-    ones = array_ops.ones([self._channels], self._param_dtype)
+    def parameter_or(constants, parameter):
+      return constants([self._channels], self._param_dtype) if parameter is None else parameter
+
     arguments = {
       'x': inputs,
-      'scale': ones if self.gamma is None else self.gamma,
-      'offset': array_ops.zeros_like(ones) if self.beta is None else self.beta,
+      'scale': parameter_or(array_ops.ones, self.gamma),
+      'offset': parameter_or(array_ops.zeros, self.beta),
       'epsilon': self.epsilon,
       'data_format': 'NCHW' if self._channel_axis == 1 else 'NHWC',
     }
