@@ -3,7 +3,7 @@
 python -m benchmarks.input_throughput
 
 Inception's training preprocessing of pictures of 500x375 to 224 pixels, each case on one core; and
-ours on two.
+ours on two. The preprocessing of VGG and ResNet besides, with and without --fast_jpeg.
 """
 
 import dataclasses
@@ -20,6 +20,8 @@ OURS = {
   'ours, --fast_jpeg': {'fast_jpeg': True},
   'ours, --cache=decoded': {'cache': 'decoded'},
 }
+VGG = 'ours, vgg'
+VGG_FAST = 'ours, vgg, --fast_jpeg'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +78,9 @@ def list_cases(kind, benchmark):
   ]
   # A cache works from the second epoch on.
   warm_up_steps = benchmark.num_pictures // benchmark.batch_size + 10
-  for name, more in OURS.items():
+  of_vgg = {'preprocessing_name': 'vgg'}
+  ours = {**OURS, VGG: of_vgg, VGG_FAST: {**of_vgg, 'fast_jpeg': True}}
+  for name, more in ours.items():
     arguments = {**timing, 'values': {**values, **more}, 'warm_up_steps': warm_up_steps}
     cases.append(
       protocol.Case(
@@ -89,6 +93,7 @@ def list_cases(kind, benchmark):
     )
   ratios = [protocol.Comparison(named(name), named(BASE)) for name in OURS]
   ratios.append(protocol.Comparison(named('ours'), named(f'{BASE}, resized first')))
+  ratios.append(protocol.Comparison(named(VGG_FAST), named(VGG)))
   if len(os.sched_getaffinity(0)) > 1:
     one_core = next(case for case in cases if case.name == named('ours'))
     two_cores = one_core._replace(

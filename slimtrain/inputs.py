@@ -116,7 +116,8 @@ class TrainingDataSettings(DataSettings):
   fast_jpeg: bool = settings_lib.setting(
     False,
     'Whether JPEGs of which training crops a part are decoded faster and less exactly, and large'
-    ' ones at 1/2, 1/4 or 1/8 of their size as long as the crop is not enlarged.',
+    ' ones at 1/2, 1/4 or 1/8 of their size as long as the crop is not enlarged. The preprocessing'
+    ' vgg then crops before it resizes: to whole pixels.',
   )
   example_weight_key: str | None = settings_lib.setting(
     None,
@@ -269,8 +270,10 @@ def make_training_batches(
   preprocessing = preprocessing_factory.find(settings.preprocessing_name or model_name)
   decoder = data.dataset.decoder
   is_decoded = settings.cache == 'decoded' or settings.input_mode == 'memory'
+  windowed = preprocessing.windowed
   cuts_early = (
-    preprocessing.choose_window is not None
+    windowed is not None
+    and (windowed.is_exact or settings.fast_jpeg)
     and isinstance(decoder, records.Decoder)
     and decoder.varies_in_size
     and settings.cache != 'decoded'
@@ -278,15 +281,18 @@ def make_training_batches(
   more = preprocessing_factory.arguments(
     preprocessing, settings.preprocessing, settings.dataset_dir
   )
-  if cuts_early:
-    more['crop_image'] = False
+  preprocess = (
+    windowed.preprocess
+    if cuts_early
+    else functools.partial(preprocessing.preprocess_image, is_training=True)
+  )
   augmentation_lib.check(settings.augmentation, data.task, settings.batch_size)
   if settings.example_weight_key:
     example_weights.check(settings.example_weight_key, data.files[0])
 
   def choose_window(image_shape, window_seed):
     with randomness.seeded(window_seed):
-      return preprocessing.choose_window(image_shape)
+      return windowed.choose(image_shape, image_size, image_size)
 
   def decode(source, record):
     if cuts_early:
@@ -315,13 +321,8 @@ def make_training_batches(
         corner, size, *_ = choose_window(tf.shape(image), randomness.seed())
         image = tf.slice(image, corner, size)
       image = augmentation_lib.distort(settings.augmentation, image)
-      image = preprocessing.preprocess_image(
-        image,
-        image_size,
-        image_size,
-        is_training=True,
-        use_grayscale=settings.use_grayscale,
-        **more,
+      image = preprocess(
+        image, image_size, image_size, use_grayscale=settings.use_grayscale, **more
       )
       image = augmentation_lib.erase(settings.augmentation, image)
     if is_seeded:
@@ -375,8 +376,8 @@ def make_evaluation_batches(data, settings, model_name, image_size, texts=None, 
   preprocess = preprocessing_factory.get_preprocessing(
     name, False, settings.use_grayscale, settings.preprocessing, settings.dataset_dir
   )
-  if whole and preprocessing_factory.find(name).choose_window is not None:
-    preprocess = functools.partial(preprocess, crop_image=False)
+  if whole:
+    preprocess = functools.partial(preprocess, **preprocessing_factory.find(name).cuts_nothing)
 
   @tf.autograph.experimental.do_not_convert
   def make_example(*example):

@@ -52,6 +52,16 @@ class PreprocessingSettings(settings_lib.Settings):
 
 
 @dataclasses.dataclass(frozen=True)
+class Windowed:
+  """What training does, in two parts, between which a part of the image is decoded."""
+
+  choose: Callable  # function(image shape, height, width) -> window's corner, size, ...
+  preprocess: Callable  # function(window, height, width, use_grayscale=) -> float32 image.
+  # Whether that makes what `preprocess_image` does; otherwise it is for --fast_jpeg.
+  is_exact: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
 class Preprocessing:
   """A way from an image to what a net takes."""
 
@@ -60,9 +70,9 @@ class Preprocessing:
   preprocess_image: Callable
   help: str = ''  # One line: what it does, and the range of the values it gives.
   source: str = ''  # Authors, title, URL.
-  # choose_window(image shape) -> corner, size, ...: what training cuts out of an image first of
-  # all, for decoding no more than that. `preprocess_image` then takes `crop_image=False`.
-  choose_window: Callable | None = None
+  windowed: Windowed | None = None
+  # Arguments of `preprocess_image` with which evaluation cuts nothing off.
+  cuts_nothing: dict = dataclasses.field(default_factory=dict)
   # The settings it heeds; each is a further argument of `preprocess_image`.
   reads: tuple[str, ...] = ()
 
@@ -77,7 +87,13 @@ PREPROCESSINGS = tables.Table(
       ' in [-1, 1].',
       source='C. Szegedy et al., "Going Deeper with Convolutions", 2014,'
       ' https://arxiv.org/abs/1409.4842, section 6',
-      choose_window=inception_preprocessing.choose_window,
+      windowed=Windowed(
+        lambda image_shape, *_: inception_preprocessing.choose_window(image_shape),
+        functools.partial(
+          inception_preprocessing.preprocess_image, is_training=True, crop_image=False
+        ),
+      ),
+      cuts_nothing={'crop_image': False},
     ),
     Preprocessing(
       'vgg',
@@ -86,6 +102,9 @@ PREPROCESSINGS = tables.Table(
       " crops and flips. RGB in [0, 255] less ImageNet's mean.",
       source='K. Simonyan and A. Zisserman, "Very Deep Convolutional Networks for Large-Scale'
       ' Image Recognition", 2014, https://arxiv.org/abs/1409.1556, section 3',
+      windowed=Windowed(
+        vgg_preprocessing.choose_window, vgg_preprocessing.preprocess_window, is_exact=False
+      ),
     ),
     Preprocessing(
       'cifarnet',

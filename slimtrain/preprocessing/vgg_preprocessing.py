@@ -40,16 +40,55 @@ def preprocess_for_train(
   Raises:
     InputError: as `preprocess_image`, and when `resize_side_min` is above `resize_side_max`.
   """
-  if not 0 < resize_side_min <= resize_side_max:
-    raise errors.InputError(
-      f'resize_side_min is {resize_side_min} and resize_side_max {resize_side_max}; they are'
-      ' pixels, and the first must be positive and not above the second.'
-    )
   image = images.check(image, output_height, output_width)
-  side = randomness.uniform([], resize_side_min, resize_side_max + 1, tf.int32)
+  side = _random_side(resize_side_min, resize_side_max)
   image = _resize_and_crop(image, side, output_height, output_width, _random_offset)
-  image = images.mirror_half(image)
-  return _subtract_mean(image, use_grayscale)
+  return _subtract_mean(images.mirror_half(image), use_grayscale)
+
+
+def choose_window(
+  image_shape: tf.Tensor,
+  output_height: int,
+  output_width: int,
+  resize_side_min: int = RESIZE_SIDE_MIN,
+  resize_side_max: int = RESIZE_SIDE_MAX,
+) -> tuple[tf.Tensor, tf.Tensor]:
+  """Returns about what `preprocess_for_train` crops, in whole pixels of an image not yet resized.
+
+  Against its crops, each side may be half a pixel longer or shorter, and lies at a whole pixel.
+
+  Args:
+    image_shape: int32 `[3]`: height, width and channels.
+    output_height: as for `preprocess_for_train`, like the others.
+
+  Returns:
+    The window's corner, `[3]`, and size, `[3]`, for `tf.slice`.
+  """
+  sides = image_shape[:2]
+  # No side is longer than in a part that `_resize_and_crop` resizes.
+  longest = tf.minimum(sides, MAX_ELONGATION * tf.reduce_min(sides))
+  side = _random_side(resize_side_min, resize_side_max)
+  scale = _scale(tf.cast(longest, tf.float32), side, output_height, output_width)
+  size = tf.cast(tf.rint([output_height, output_width] / scale), tf.int32)
+  size = tf.clip_by_value(size, 1, longest)
+  corner = tf.stack([_random_offset(sides[axis] - size[axis] + 1) for axis in (0, 1)])
+  return tf.pad(corner, [[0, 1]]), tf.concat([size, [-1]], axis=0)
+
+
+def preprocess_window(
+  window: tf.Tensor, output_height: int, output_width: int, use_grayscale: bool = False
+) -> tf.Tensor:
+  """Returns what `choose_window` cut out of an image resized, and perhaps mirrored.
+
+  Args:
+    window: as the image of `preprocess_image`, like the other arguments.
+
+  Returns:
+    As `preprocess_image`.
+  """
+  window = images.check(window, output_height, output_width)
+  image = tf.cast(tf.image.resize_images(window, [output_height, output_width]), tf.float32)
+  return _subtract_mean(images.mirror_half(image), use_grayscale)
 
 
 def preprocess_for_eval(
@@ -121,11 +160,16 @@ def _resize_and_crop(image, resize_side, height, width, offset):
   longest = MAX_ELONGATION * tf.reduce_min(tf.shape(image)[:2])
   image = _crop(image, tf.minimum(tf.shape(image)[:2], longest), offset)
   source_size = tf.cast(tf.shape(image)[:2], tf.float32)
-  scale = tf.cast(resize_side, tf.float32) / tf.reduce_min(source_size)
-  scale = tf.maximum(scale, tf.reduce_max([height, width] / source_size))
+  scale = _scale(source_size, resize_side, height, width)
   resized_size = tf.cast(tf.rint(source_size * scale), tf.int32)
   resized = tf.image.resize_images(image, resized_size)
   return tf.cast(_crop(resized, [height, width], offset), tf.float32)
+
+
+def _scale(source_size, resize_side, height, width):
+  """Returns how many times larger an image gets, float32, for a window to fit into it."""
+  scale = tf.cast(resize_side, tf.float32) / tf.reduce_min(source_size)
+  return tf.maximum(scale, tf.reduce_max([height, width] / source_size))
 
 
 def _crop(image, size, offset):
@@ -136,6 +180,15 @@ def _crop(image, size, offset):
   # The slice does not know that it keeps the channels.
   window.set_shape([None, None, images.num_channels(image)])
   return window
+
+
+def _random_side(least, greatest):
+  if not 0 < least <= greatest:
+    raise errors.InputError(
+      f'resize_side_min is {least} and resize_side_max {greatest}; they are pixels, and the first'
+      ' must be positive and not above the second.'
+    )
+  return randomness.uniform([], least, greatest + 1, tf.int32)
 
 
 def _random_offset(num_places):

@@ -71,6 +71,7 @@ BENCHMARKS = {
       ('plain tf.data, resized first (smooth)', 'images/s'),
       ('ours, --fast_jpeg (smooth)', 'images/s'),
       ('ours, --cache=decoded (smooth) / plain tf.data (smooth)', RATIO),
+      ('ours, vgg, --fast_jpeg (smooth) / ours, vgg (smooth)', RATIO),
     ],
   ),
   train_throughput: (

@@ -119,6 +119,18 @@ def test_only_windows_are_decoded(photos_dir, monkeypatch):
   np.testing.assert_allclose(windowed[0], whole[0], atol=1e-6)
 
 
+def test_vgg_decodes_windows_only_where_that_may_be_inexact(photos_dir, monkeypatch):
+  settings = photos(photos_dir)
+  monkeypatch.setattr(records, '_decode_jpeg_window', None)  # Nothing calls it.
+  exact = take(settings, 3, 'vgg_16', 24, seed=3)
+  fast = take(dataclasses.replace(settings, fast_jpeg=True), 3, 'vgg_16', 24, seed=3)
+  np.testing.assert_array_equal(fast[1], exact[1])
+  # Other crops of the same pictures.
+  assert fast[0].std() == pytest.approx(exact[0].std(), rel=0.1)
+  assert abs(fast[0].mean() - exact[0].mean()) < 0.1 * exact[0].std()
+  assert np.any(fast[0] != exact[0])
+
+
 @pytest.mark.parametrize('image_size', [64, 24])
 def test_fast_jpegs_differ_little(photos_dir, image_size):
   settings = photos(photos_dir)

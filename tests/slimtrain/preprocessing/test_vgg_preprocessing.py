@@ -9,36 +9,67 @@ from slimtrain.preprocessing import vgg_preprocessing
 MEANS = np.array([123.68, 116.78, 103.94], np.float32)
 
 
-def test_training_crops(draw):
+def preprocess_window(image, height, width):
+  """As training does that decodes windows only."""
+  corner, size = vgg_preprocessing.choose_window(tf.shape(image), height, width)
+  window = tf.ensure_shape(tf.slice(image, corner, size), [None, None, 3])
+  return vgg_preprocessing.preprocess_window(window, height, width)
+
+
+@pytest.mark.parametrize(
+  ('preprocess', 'rounding'),
+  [(vgg_preprocessing.preprocess_for_train, 0), (preprocess_window, 0.5)],
+  ids=['whole', 'window'],
+)
+def test_training_crops(draw, preprocess, rounding):
   """Ramps tell how large the image was made, which part was taken, and whether it is mirrored."""
-  height, width = 64, 96
-  ramps = np.zeros((height, width, 3), np.uint8)
-  ramps[..., 0] = 2 * np.arange(width)
-  ramps[..., 1] = 3 * np.arange(height)[:, None]
+  height, width = 640, 960
+  ramps = np.zeros((height, width, 3), np.float32)
+  ramps[..., 0] = np.arange(width)
+  ramps[..., 1] = np.arange(height)[:, None]
 
   def corners(image):
-    image = vgg_preprocessing.preprocess_for_train(image, 160, 224) + MEANS
+    image = preprocess(image, 160, 224) + MEANS
     return tf.stack([image[0, 0], image[0, -17], image[-17, 0], image[-1, -1], image[0, 16]])
 
   # Away from the far edges, where the last pixel is stretched.
   first, right, below, _, _ = np.moveaxis(draw(corners, ramps, count=400), 1, 0)
-  column_step = (right - first)[:, 0] / 2 / (224 - 17)
-  row_step = (below - first)[:, 1] / 3 / (160 - 17)
+  column_step = (right - first)[:, 0] / (224 - 17)
+  row_step = (below - first)[:, 1] / (160 - 17)
   is_mirrored = column_step < 0
   assert 150 < is_mirrored.sum() < 250
   side = height / row_step
-  is_inside = (below[:, 1] < 3 * (height - 1)) & ~is_mirrored & (right[:, 0] < 2 * (width - 1))
+  is_inside = (below[:, 1] < height - 1) & ~is_mirrored & (right[:, 0] < width - 1)
   side, column_step = side[is_inside], column_step[is_inside]
   assert len(side) > 100
-  assert 255.5 < side.min() < 275
-  assert 490 < side.max() < 512.5
+  assert 255.5 - rounding < side.min() < 275
+  assert 490 < side.max() < 512.5 + 2 * rounding
   assert side.mean() == pytest.approx(384, abs=25)
-  np.testing.assert_allclose(width / column_step, side * 1.5, atol=1)
+  # The window's sides are `rounding` pixels longer or shorter at most.
+  relative = rounding / (160 * row_step[is_inside]) + rounding / (224 * column_step)
+  np.testing.assert_array_less(np.abs(width / column_step / (side * 1.5) - 1), relative + 0.002)
   # The crop lies anywhere.
-  place = first[is_inside, 1] / 3 * side / height / (side - 160)
+  place = first[is_inside, 1] * side / height / (side - 160)
   assert place.min() < 0.05
   assert place.max() > 0.9
   assert place.mean() == pytest.approx(0.5, abs=0.1)
+
+
+@pytest.mark.parametrize(
+  ('sides', 'output'),
+  [((7, 5), (224, 224)), ((100, 640), (224, 224)), ((1, 9000), (32, 48)), ((600, 400), (800, 800))],
+  ids=str,
+)
+def test_windows_lie_in_the_image(draw, sides, output):
+  windows = draw(
+    lambda image: tf.concat(vgg_preprocessing.choose_window(tf.shape(image), *output), axis=0),
+    np.zeros((*sides, 3), np.uint8),
+    count=50,
+  )
+  corner, size = windows[:, :2], windows[:, 3:5]
+  assert corner.min() >= 0
+  assert size.min() >= 1
+  assert np.all(corner + size <= sides)
 
 
 @pytest.mark.parametrize(
@@ -111,3 +142,5 @@ def test_strips_fit_into_memory(draw, sides, is_training):
 def test_refused_resize_sides(picture, sides):
   with pytest.raises(errors.InputError, match='resize_side_min'):
     vgg_preprocessing.preprocess_for_train(picture(8, 8), 8, 8, *sides)
+  with pytest.raises(errors.InputError, match='resize_side_min'):
+    vgg_preprocessing.choose_window([8, 8, 3], 8, 8, *sides)
