@@ -3,7 +3,8 @@
 python -m benchmarks.graph_building
 
 A graph is that of a step on images of the net's own size: net, losses, gradients, and momentum with
-its slots. No op of it runs.
+its slots. No op of it runs. `bare ops` are of the cheapest kind there is: they tell how fast the
+machine is.
 """
 
 import dataclasses
@@ -15,6 +16,7 @@ from slimcompat import garbage, tf
 from slimtrain import losses, models, settings
 
 NUM_CLASSES = 10
+NUM_BARE_OPS = 20_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,12 +29,24 @@ class GraphBuildingSettings(protocol.BenchmarkSettings):
 
 
 def time_building(model_names):
-  """Returns the seconds that the training graphs of all nets take together."""
-  start_secs = time.perf_counter()
+  """Returns what the training graphs of all nets take together."""
+  num_ops, start_secs = 0, time.perf_counter()
   for name in model_names:
-    with tf.Graph().as_default(), garbage.not_collected():
+    with tf.Graph().as_default() as graph, garbage.not_collected():
       _build(name)
-  return {'s': time.perf_counter() - start_secs}
+    num_ops += len(graph.get_operations())
+  secs = time.perf_counter() - start_secs
+  return {'ms/op': 1000 * secs / num_ops, 's': secs, 'ops': num_ops}
+
+
+def time_bare_ops(num_ops):
+  """Returns what an op takes that passes its input on."""
+  start_secs = time.perf_counter()
+  with tf.Graph().as_default(), garbage.not_collected():
+    value = tf.constant(0)
+    for _ in range(num_ops):
+      tf.identity(value)
+  return {'ms/op': 1000 * (time.perf_counter() - start_secs) / num_ops}
 
 
 def _build(name):
@@ -50,13 +64,18 @@ def _build(name):
 
 def main(benchmark):
   names = benchmark.model_names.split(',')
-  case = protocol.Case(
+  graphs = protocol.Case(
     f'{len(names)} training graphs',
     'benchmarks.graph_building:time_building',
     {'model_names': names},
   )
+  bare = protocol.Case(
+    'bare ops', 'benchmarks.graph_building:time_bare_ops', {'num_ops': NUM_BARE_OPS}
+  )
   with protocol.Report('graph_building', benchmark) as report:
-    report.add(protocol.measure([case], [], benchmark))
+    report.add(
+      protocol.measure([graphs, bare], [protocol.Comparison(graphs.name, bare.name)], benchmark)
+    )
 
 
 if __name__ == '__main__':

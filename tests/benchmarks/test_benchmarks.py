@@ -107,7 +107,7 @@ BENCHMARKS = {
   ),
   graph_building: (
     graph_building.GraphBuildingSettings(model_names=f'lenet,{NET}', **SHORT),
-    [('2 training graphs', 's')],
+    [('2 training graphs', 's'), ('2 training graphs / bare ops', RATIO)],
   ),
   conversion_throughput: (
     protocol.BenchmarkSettings(**SHORT),
@@ -270,8 +270,10 @@ def test_pictures_are_as_large_as_photographs(kind, kilobytes):
 
 
 @pytest.mark.parametrize('net', peers.NETS)
-def test_keras_twin_does_the_same_work(net):
-  assert peers.check(peers.PEERS['keras'], net).endswith(' GMACs')
+@pytest.mark.parametrize('name', ['keras', 'torch'])
+def test_a_twin_does_the_same_work(name, net):
+  pytest.importorskip(name)
+  assert peers.check(peers.PEERS[name], net).endswith(' GMACs')
 
 
 def test_a_twin_of_other_work_is_refused(monkeypatch):
