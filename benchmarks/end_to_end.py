@@ -19,6 +19,7 @@ class Net(NamedTuple):
 
   batch_size: int
   image_size: int | None = None  # None: the net's own.
+  log_every_n_steps: int = 1  # Steps are timed by the lines.
   # Flags to train with from files, by what the table calls them.
   variants: dict = {'from files': {}}  # noqa: RUF012
 
@@ -32,6 +33,7 @@ NETS = {
   'mobilenet_v1_025': Net(
     32,
     128,
+    5,
     {
       'from files': {},
       'from files, --fast_jpeg': {'fast_jpeg': True},
@@ -84,8 +86,11 @@ def list_cases(model_name, benchmark):
   cases, ratios = [synthetic], []
   for variant, flags in net.variants.items():
     name = f'{model_name}, {variant}'
-    # A line for each step, to time it by.
-    more = {'dataset_dir': dataset_dir, 'log_every_n_steps': 1, **flags}
+    more = {
+      'dataset_dir': dataset_dir,
+      'log_every_n_steps': net.log_every_n_steps,
+      **flags,
+    }
     # A cache works from the second epoch on.
     warm_up_steps = benchmark.num_pictures // net.batch_size + 10 if 'cache' in flags else None
     arguments = {'values': {**values, **more}, 'warm_up_steps': warm_up_steps, **timing}

@@ -1,7 +1,13 @@
 """How a graph takes its batches from tf.data, and what waiting for them costs."""
 
+import os
+import sys
+from concurrent import futures
+
 from slimcompat import tf
 from slimtrain import watchdog
+
+_NICENESS = 10  # Of the input's threads, more than the step's.
 
 
 class BatchSource:
@@ -26,9 +32,16 @@ class BatchSource:
     )
     self._previous = []
     with tf.device(self._device):
-      self._iterator = tf.data.make_initializable_iterator(batches)
+      self._iterator = tf.data.Iterator.from_structure(
+        tf.data.get_output_types(batches),
+        tf.data.get_output_shapes(batches),
+        output_classes=tf.data.get_output_classes(batches),
+      )
+      begin_op = self._iterator.make_initializer(batches)
+      # A second op, for one keeps the thread that it ran in first.
+      self._begin_anew_op = self._iterator.make_initializer(batches)
     with tf.device('/cpu:0'):
-      tf.add_to_collection(tf.GraphKeys.TABLE_INITIALIZERS, self._iterator.initializer)
+      tf.add_to_collection(tf.GraphKeys.TABLE_INITIALIZERS, begin_op)
       self._num_batches = _make_counter('num_batches_read', tf.int64)
       self._wait_secs = _make_counter('input_wait_secs', tf.float64)
       self._num_batches_now = self._num_batches.read_value()
@@ -55,7 +68,22 @@ class BatchSource:
 
   def first_step(self, session):
     """Returns a context in which `session` runs its first step. Raises InputError there."""
+    self._yield_to_steps(session)
     return self._watchdog.watch(session)
+
+  def _yield_to_steps(self, session):
+    """Has batches made ahead when the step leaves a core idle, or waits for them."""
+    # Only Linux has priorities of threads, and a server its own threads.
+    if sys.platform != 'linux' or session.sess_str:
+      return
+
+    def begin_anew():
+      # Threads are as nice as those that start them, here this one.
+      os.nice(_NICENESS)
+      session.run(self._begin_anew_op, options=tf.RunOptions(inter_op_thread_pool=-1))
+
+    with futures.ThreadPoolExecutor(1) as thread:
+      thread.submit(begin_anew).result()
 
 
 def _make_counter(name, dtype):

@@ -1,5 +1,9 @@
 """Batches are taken in order, and what waiting for them takes is counted."""
 
+import contextlib
+import os
+import sys
+
 import pytest
 
 from slimcompat import tf
@@ -43,3 +47,38 @@ def test_batches_are_copied_to_a_device_ahead_of_the_step():
       assert session.run(batch[:3]) == (number, number, number)
     with pytest.raises(tf.errors.OutOfRangeError):
       session.run(batch)
+
+
+def niceness():
+  """Returns that of each thread of the process, by its number."""
+  found = {}
+  for thread in map(int, os.listdir('/proc/self/task')):
+    with contextlib.suppress(ProcessLookupError):  # It has ended.
+      found[thread] = os.getpriority(os.PRIO_PROCESS, thread)
+  return found
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='only Linux has priorities of threads')
+def test_threads_of_the_input_leave_the_cores_to_the_step():
+  options = tf.data.Options()
+  options.threading.private_threadpool_size = 3
+  numbers = tf.data.Dataset.range(9).map(lambda n: inputs.Batch(tf.cast(n, tf.float32), n, n))
+  source = batch_source.BatchSource(numbers.with_options(options), timeout_secs=60)
+  batch = source.next_batch()
+  with tf.Session() as session:
+    session.run([tf.local_variables_initializer(), tf.tables_initializer()])
+    before = niceness()
+    with source.first_step(session):
+      assert session.run(batch.labels) == 0
+    assert session.run(batch.labels) == 1
+    after = niceness()
+  # No other thread became nicer, and threads that began are.
+  assert {thread: after[thread] for thread in before if thread in after}.items() <= before.items()
+  assert sum(nice > os.getpriority(os.PRIO_PROCESS, 0) for nice in after.values()) >= 3
+
+
+def test_an_input_that_cannot_begin_ends_the_first_step():
+  numbers = tf.data.Dataset.range(9).map(lambda n: inputs.Batch(tf.cast(n, tf.float32), n, n))
+  source = batch_source.BatchSource(numbers.shard(2, tf.placeholder(tf.int64)), timeout_secs=60)
+  with tf.Session() as session, pytest.raises(tf.errors.InvalidArgumentError):
+    source.first_step(session)
