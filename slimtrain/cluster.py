@@ -343,8 +343,9 @@ def leave(exit_code):
   """Ends the process, at once if it has a server: to take one down may take forever."""
   if not _SERVERS:
     sys.exit(exit_code)
-  sys.stdout.flush()
-  sys.stderr.flush()
+  with contextlib.suppress(OSError):  # The terminal may be gone.
+    sys.stdout.flush()
+    sys.stderr.flush()
   os._exit(exit_code)
 
 

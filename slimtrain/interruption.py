@@ -1,4 +1,7 @@
-"""SIGTERM and SIGINT (Ctrl-C): the run ends after its step, with a checkpoint; or else soon."""
+"""SIGTERM, SIGINT (Ctrl-C), and SIGHUP (a closed terminal): scripts end in order, or else soon.
+
+A training run ends after its step, with a checkpoint. Under nohup SIGHUP stays ignored.
+"""
 
 import contextlib
 import os
@@ -9,6 +12,8 @@ import threading
 from slimcompat import errors
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+if hasattr(signal, 'SIGHUP'):  # Windows has none.
+  SIGNALS = (*SIGNALS, signal.SIGHUP)
 GRACE_SECS = 8  # For a step to end; one that takes longer is left behind.
 
 
@@ -18,6 +23,75 @@ class InterruptedRunError(errors.InputError):
   def __init__(self, signal_number, message):
     super().__init__(message)
     self.exit_code = 128 + signal_number
+
+
+class EndedError(KeyboardInterrupt):
+  """A signal that ends a script; what the script has open is closed and removed on the way out."""
+
+  def __init__(self, signal_number):
+    super().__init__()
+    self.signal_number = signal_number
+    self.exit_code = 128 + signal_number
+
+
+def heeded_signals():
+  """Returns those of SIGNALS that this process heeds: nohup starts it with SIGHUP ignored."""
+  return [
+    number
+    for number in SIGNALS
+    if number in (signal.SIGTERM, signal.SIGINT) or signal.getsignal(number) != signal.SIG_IGN
+  ]
+
+
+@contextlib.contextmanager
+def raised():
+  """Raises EndedError in the block, a script's work, when SIGTERM or SIGHUP comes.
+
+  Without this, such a signal ends the process on the spot, and temporary files stay. What is
+  blocked outside of Python is left behind after GRACE_SECS. Ctrl-C is as in any Python program.
+  """
+  numbers = [number for number in heeded_signals() if number != signal.SIGINT]
+  if threading.current_thread() is not threading.main_thread():
+    yield
+    return
+  is_over = threading.Event()
+
+  def end(number, frame):
+    del frame
+    for other in numbers:
+      signal.signal(other, signal.SIG_IGN)
+    raise EndedError(number)
+
+  def watch(reader):
+    with open(reader, 'rb', buffering=0) as found:
+      for number in iter(lambda: found.read(1), b''):
+        if number[0] in numbers:
+          if not is_over.wait(GRACE_SECS):
+            os._exit(128 + number[0])
+          return
+
+  def forget():
+    # In a child of multiprocessing, whose signals are not its parent's.
+    if not is_over.is_set():
+      signal.set_wakeup_fd(-1)
+      for number in numbers:
+        signal.signal(number, signal.SIG_DFL)
+
+  reader, writer = os.pipe()
+  os.set_blocking(writer, False)
+  old_writer = signal.set_wakeup_fd(writer)
+  old_handlers = {number: signal.signal(number, end) for number in numbers}
+  if hasattr(os, 'register_at_fork'):
+    os.register_at_fork(after_in_child=forget)
+  threading.Thread(target=watch, args=[reader], daemon=True).start()
+  try:
+    yield
+  finally:
+    is_over.set()
+    for number, handler in old_handlers.items():
+      signal.signal(number, handler)
+    signal.set_wakeup_fd(old_writer)
+    os.close(writer)
 
 
 class Interruption(contextlib.AbstractContextManager):
@@ -40,7 +114,7 @@ class Interruption(contextlib.AbstractContextManager):
       os.set_blocking(writer, False)
       self._old_writer = signal.set_wakeup_fd(writer)
       self._writer = writer
-      self._old_handlers = {number: signal.signal(number, _ignore) for number in SIGNALS}
+      self._old_handlers = {number: signal.signal(number, _ignore) for number in heeded_signals()}
       threading.Thread(target=self._listen, daemon=True).start()
     return self
 
@@ -90,7 +164,10 @@ def _ignore(number, frame):
 def _leave(signal_number, why):
   """Ends the process without waiting for anything; checkpoints are whole as they are."""
   script = os.path.basename(sys.argv[0])
-  sys.stderr.write(f'{script}: error: {why} The newest checkpoint is whole; run the same again.\n')
-  sys.stderr.flush()
-  sys.stdout.flush()
+  with contextlib.suppress(OSError, ValueError):  # The terminal may be gone.
+    sys.stderr.write(
+      f'{script}: error: {why} The newest checkpoint is whole; run the same again.\n'
+    )
+    sys.stderr.flush()
+    sys.stdout.flush()
   os._exit(128 + signal_number)

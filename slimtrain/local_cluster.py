@@ -14,7 +14,7 @@ import tempfile
 import time
 
 from slimcompat import errors
-from slimtrain import console, files
+from slimtrain import console, files, interruption
 from slimtrain import settings as settings_lib
 
 _POLL_SECS = 0.2
@@ -98,7 +98,7 @@ class Task:
 
 
 class Signals:
-  """Counts SIGINT and SIGTERM in its block."""
+  """Counts SIGINT, SIGTERM and SIGHUP in its block."""
 
   def __init__(self):
     self.number = None  # Of the first one.
@@ -106,7 +106,7 @@ class Signals:
 
   def __enter__(self):
     self._old = {
-      number: signal.signal(number, self._heed) for number in (signal.SIGINT, signal.SIGTERM)
+      number: signal.signal(number, self._heed) for number in interruption.heeded_signals()
     }
     return self
 

@@ -7,6 +7,7 @@ by `group` holds another settings object, whose flags stand under a heading of t
 a notebook needs no flags.
 """
 
+import contextlib
 import dataclasses
 import importlib.util
 import operator
@@ -20,7 +21,7 @@ import typing
 from absl import app, flags
 
 from slimcompat import errors, tables
-from slimtrain import console
+from slimtrain import console, interruption
 
 FLAGS = flags.FLAGS
 
@@ -293,8 +294,12 @@ def run(defaults, action, complete=None, operands=None, leave=sys.exit):
       settings = from_flags(type(defaults))
       if complete:
         settings = complete(settings, {name for name in FLAGS if FLAGS[name].present})
-      action(settings)
+      with interruption.raised():
+        action(settings)
     except errors.InputError as error:
+      fail(error)
+    except interruption.EndedError as error:
+      error.args = (f'{signal.Signals(error.signal_number).name} ended it. What is finished stays.',)
       fail(error)
     except KeyboardInterrupt:
       leave(128 + signal.SIGINT)
@@ -304,8 +309,9 @@ def run(defaults, action, complete=None, operands=None, leave=sys.exit):
     leave(0)
 
   def fail(error):
-    sys.stdout.flush()
-    sys.stderr.write(f'{os.path.basename(sys.argv[0])}: error: {error}\n')
+    with contextlib.suppress(OSError):  # The terminal may be gone.
+      sys.stdout.flush()
+      sys.stderr.write(f'{os.path.basename(sys.argv[0])}: error: {error}\n')
     leave(getattr(error, 'exit_code', 1))
 
   def parse(argv):

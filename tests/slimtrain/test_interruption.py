@@ -1,14 +1,20 @@
 """Runs of the script that a signal ends."""
 
 import os
+import pathlib
+import pty
 import re
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
 
 from slimtrain import checkpoints, interruption
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PIPES = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, 'text': True}
 
 @pytest.fixture
 def start(start_training):
@@ -35,6 +41,75 @@ def test_a_signal_ends_the_run_with_a_checkpoint(start, tmp_path, number):
   steps = [int(line.split()[2][:-1]) for line in output.splitlines() if line.startswith('global')]
   saved = checkpoints.saved_step(checkpoints.newest(str(tmp_path)))
   assert saved == max([3, *steps])
+
+
+def test_a_terminal_that_closes_ends_the_run_with_a_checkpoint(tmp_path):
+  process, terminal = pty.fork()
+  if not process:
+    flags = ('--dataset_name=digits', '--model_name=lenet', '--log_every_n_steps=1')
+    script = [sys.executable, 'train_image_classifier.py', f'--train_dir={tmp_path}', *flags]
+    os.chdir(ROOT)
+    os.execv(sys.executable, script)  # noqa: S606
+  output = b''
+  while b'global step 3:' not in output:
+    output += os.read(terminal, 1 << 16)
+  os.close(terminal)
+  _, status = os.waitpid(process, 0)
+  assert os.waitstatus_to_exitcode(status) == 128 + signal.SIGHUP
+  assert checkpoints.saved_step(checkpoints.newest(str(tmp_path))) >= 3
+
+
+SCRIPT = """
+import dataclasses, multiprocessing, os, signal, sys, tempfile, time
+from slimtrain import settings
+
+@dataclasses.dataclass(frozen=True)
+class Settings(settings.Settings):
+  'Run.'
+
+def act(settings):
+  with multiprocessing.get_context('fork').Pool(1) as pool:
+    pool.apply(os.getpid)  # The pool ends its processes with SIGTERM.
+  with tempfile.TemporaryDirectory(dir=sys.argv[0].rpartition('/')[0]):
+    print('begun', flush=True)
+    time.sleep(100)
+
+settings.run(Settings(), act)
+"""
+
+
+@pytest.mark.parametrize('number', interruption.SIGNALS, ids=lambda number: number.name)
+def test_a_script_cleans_up(tmp_path, number):
+  path = tmp_path / 'script.py'
+  path.write_text(SCRIPT)
+  process = subprocess.Popen(  # noqa: S603
+    [sys.executable, path], cwd=ROOT, env={**os.environ, 'PYTHONPATH': str(ROOT)}, **PIPES
+  )
+  assert process.stdout.readline() == 'begun\n'
+  process.send_signal(number)
+  _, error = process.communicate(timeout=60)
+  assert (process.returncode, os.listdir(tmp_path)) == (128 + number, ['script.py'])
+  assert 'Traceback' not in error
+
+
+def test_what_is_ignored_stays_ignored(tmp_path):
+  """As nohup starts it."""
+  path = tmp_path / 'script.py'
+  path.write_text(
+    'import os, signal\n'
+    'from slimtrain import interruption\n'
+    'with interruption.raised(), interruption.Interruption() as interrupted:\n'
+    '  os.kill(os.getpid(), signal.SIGHUP)\n'
+    'print(interrupted.signal_number)\n'
+  )
+  finished = subprocess.run(  # noqa: S603
+    ['nohup', sys.executable, path],  # noqa: S607
+    cwd=ROOT,
+    env={**os.environ, 'PYTHONPATH': str(ROOT)},
+    **PIPES,
+    check=False,
+  )
+  assert finished.stdout == 'None\n'
 
 
 @pytest.fixture

@@ -138,7 +138,7 @@ def test_a_task_that_fails_ends_all(make, tmp_path):
   assert all(task.exit_code is not None for task in cluster.tasks)
 
 
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_all(make, number):
   cluster = make()
   with pytest.raises(local_cluster.FailedClusterError) as error:
