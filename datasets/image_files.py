@@ -8,7 +8,14 @@ import os
 import numpy as np
 from PIL import Image, ImageOps
 
-from datasets import dataset_utils, image_sources, records, shards
+from datasets import (
+  dataset_utils,
+  image_decoding,
+  image_sources,
+  records,
+  shards,
+  user_files,
+)
 from slimcompat import tf
 
 FORMATS = ('jpeg', 'png', 'raw')
@@ -41,7 +48,7 @@ class ImageSettings:
     },
   )
   max_image_pixels: int = dataclasses.field(
-    default=50_000_000,
+    default=image_decoding.MAX_PIXELS,
     metadata={
       'help': 'Pixels of the largest image that is taken. A few bytes may claim to be billions.',
       'lower': 1,
@@ -80,8 +87,9 @@ class ImageLoader(contextlib.AbstractContextManager):
     if class_name is not None:
       more['image/class/text'] = dataset_utils.bytes_feature(class_name)
     try:
-      with open(file.path, 'rb') as opened:
-        data = opened.read()
+      data = user_files.read_bytes(
+        file.path, image_decoding.max_bytes(self._settings.max_image_pixels)
+      )
     except OSError as error:
       return shards.Reject(file.name, error.strerror)
     return self.encode(file.name, data, file.label, more)
@@ -113,23 +121,15 @@ class ImageLoader(contextlib.AbstractContextManager):
 
     The arguments are those of `encode`.
     """
-    if not data:
-      return shards.Reject(name, 'it is empty')
     try:
-      with Image.open(io.BytesIO(data)) as image:
+      with image_decoding.open_image(data, self._settings.max_image_pixels) as image:
         width, height = image.size
-        if width * height > self._settings.max_image_pixels:
-          reason = f'it has {width}x{height} pixels, more than {self._settings.max_image_pixels:,}'
-          return shards.Reject(name, reason)
         image_format = self._format_to_keep(image, data)
         if not image_format:
           return self._reencode(image, label, more or {})
         channels = 1 if image.mode in _GRAY_MODES else 3
-    except Exception as error:  # On a damaged file Pillow raises whatever its decoders run into.
-      reason = str(error) or type(error).__name__
-      if isinstance(error, Image.UnidentifiedImageError):
-        reason = f'it is no image that is known; it begins {data[:16]!r}'
-      return shards.Reject(name, reason)
+    except ValueError as error:
+      return shards.Reject(name, str(error))
     return shards.EncodedExample(data, image_format, height, width, channels, label, more or {})
 
   def undecodable(self, data) -> str | None:

@@ -1,14 +1,14 @@
 """What a survey wants to know of one image file."""
 
 import hashlib
-import io
 from typing import NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
+from datasets import image_decoding
+
 SIGNATURE_SIDE = 8  # Pixels.
-MAX_PIXELS = 50_000_000  # More are not decoded: a file of 600 bytes may claim any number.
 _VALUES = np.arange(256.0)
 _UPRIGHT = (0, 1)  # Values of EXIF's orientation.
 _GRAY_MODES = ('1', 'L', 'LA', 'La')
@@ -44,25 +44,13 @@ def decode(data: bytes, makes_upright: bool = True) -> tuple[Image.Image, str, s
   Raises:
     ValueError: when it cannot be decoded, with the reason.
   """
-  if not data:
-    raise ValueError('it is empty')
-  try:
-    with Image.open(io.BytesIO(data)) as image:
-      width, height = image.size
-      if width * height > MAX_PIXELS:
-        raise ValueError(f'it has {width} x {height} pixels, more than {MAX_PIXELS:,}')
-      image_format = 'JPEG' if image.format == 'MPO' else image.format
-      is_turned = image.getexif().get(ExifTags.Base.Orientation, 1) not in _UPRIGHT
-      mode = '16 bit' if image.mode.startswith('I;16') else _MODE_NAMES.get(image.mode, image.mode)
-      picture = _as_gray_or_rgb(
-        ImageOps.exif_transpose(image) if is_turned and makes_upright else image
-      )
-  except Image.UnidentifiedImageError as error:
-    raise ValueError(f'it is no image; it begins {data[:12]!r}') from error
-  except ValueError:
-    raise
-  except Exception as error:  # On a damaged file Pillow raises whatever its decoders run into.
-    raise ValueError(str(error) or type(error).__name__) from error
+  with image_decoding.open_image(data) as image:
+    image_format = 'JPEG' if image.format == 'MPO' else image.format
+    is_turned = image.getexif().get(ExifTags.Base.Orientation, 1) not in _UPRIGHT
+    mode = '16 bit' if image.mode.startswith('I;16') else _MODE_NAMES.get(image.mode, image.mode)
+    picture = _as_gray_or_rgb(
+      ImageOps.exif_transpose(image) if is_turned and makes_upright else image
+    )
   return picture, image_format, mode, is_turned
 
 

@@ -5,7 +5,14 @@ import os
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from datasets import dataset_info, image_sources, record_files, record_sets
+from datasets import (
+  dataset_info,
+  image_decoding,
+  image_sources,
+  record_files,
+  record_sets,
+  user_files,
+)
 from slimcompat import errors
 
 
@@ -97,8 +104,7 @@ def read_records(record_set: record_sets.RecordSet) -> Iterator[Entry]:
 
 
 def _read_file(path):
-  with open(path, 'rb') as file:
-    return file.read()
+  return user_files.read_bytes(path, image_decoding.max_bytes())
 
 
 def _read_record(record_set, path, offset):

@@ -6,7 +6,14 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from datasets import image_sources, record_files, record_sets, records
+from datasets import (
+  image_decoding,
+  image_sources,
+  record_files,
+  record_sets,
+  records,
+  user_files,
+)
 from slimcompat import errors
 
 STANDARD_INPUT = '-'
@@ -87,7 +94,7 @@ def _is_records(path):
   if path.lower().endswith(image_sources.EXTENSIONS):
     return False
   try:
-    with open(path, 'rb') as file:
+    with user_files.open_regular(path) as file:
       return record_files.may_begin_records(file.read(16))
   except OSError:
     return False
@@ -108,8 +115,7 @@ def _list_records(path, layout) -> Iterator[UnlabelledImage]:
 
 
 def _read_file(path):
-  with open(path, 'rb') as file:
-    return file.read()
+  return user_files.read_bytes(path, image_decoding.max_bytes())
 
 
 def _read_record(path, offset, layout):

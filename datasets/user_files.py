@@ -1,8 +1,20 @@
-"""The user's cache folder, and files that are either whole or not there."""
+"""The user's cache folder; files that are whole or not there; files that are safe to read."""
 
 import contextlib
+import errno
 import os
 import secrets
+import stat
+from typing import BinaryIO
+
+# What a path may lead to besides a regular file. Reading some of them never ends.
+_OTHER_KINDS = (
+  (stat.S_ISDIR, errno.EISDIR, 'it is a directory'),
+  (stat.S_ISFIFO, errno.EINVAL, 'it is a named pipe'),
+  (stat.S_ISSOCK, errno.EINVAL, 'it is a socket'),
+  (stat.S_ISCHR, errno.EINVAL, 'it is a device'),
+  (stat.S_ISBLK, errno.EINVAL, 'it is a device'),
+)
 
 
 def cache_dir() -> str:
@@ -15,6 +27,52 @@ def cache_dir() -> str:
   if not os.path.isabs(base):
     base = os.path.join(os.path.expanduser('~'), '.cache')
   return os.path.join(base, 'slimtrain')
+
+
+def open_regular(path: str) -> BinaryIO:
+  """Returns a regular file, or one that links lead to, opened to read bytes; never waits.
+
+  Raises:
+    OSError: when there is none, or it is a directory, a named pipe, a socket or a device.
+  """
+  # Opening alone may have effects on a device.
+  _check_regular(path, os.stat(path))
+  flags = os.O_RDONLY | getattr(os, 'O_CLOEXEC', 0) | getattr(os, 'O_BINARY', 0)
+  # It may have been replaced, by a pipe that nobody writes to.
+  descriptor = os.open(path, flags | getattr(os, 'O_NONBLOCK', 0))
+  try:
+    _check_regular(path, os.fstat(descriptor))
+    return os.fdopen(descriptor, 'rb')
+  except BaseException:
+    os.close(descriptor)
+    raise
+
+
+def read_bytes(path: str, max_bytes: int) -> bytes:
+  """Returns the content of a regular file, or of one that links lead to; never waits.
+
+  Raises:
+    OSError: when it cannot be read, is not a regular file, or has more than `max_bytes` bytes.
+  """
+  with open_regular(path) as file:
+    num_bytes = os.fstat(file.fileno()).st_size
+    # One more tells of a file that grows, or has a size that the system does not know.
+    content = b'' if num_bytes > max_bytes else file.read(num_bytes + 1)
+    if len(content) > num_bytes:
+      content += file.read(max_bytes + 1 - len(content))
+  if max(num_bytes, len(content)) > max_bytes:
+    num_bytes = max(num_bytes, len(content))
+    raise OSError(errno.EFBIG, f'it has {num_bytes:,} bytes, more than {max_bytes:,}', path)
+  return content
+
+
+def _check_regular(path, state):
+  if stat.S_ISREG(state.st_mode):
+    return
+  for is_kind, number, reason in _OTHER_KINDS:
+    if is_kind(state.st_mode):
+      raise OSError(number, f'{reason}, not a file', path)
+  raise OSError(errno.EINVAL, 'it is not a regular file', path)
 
 
 def write_atomically(path: str, content: str | bytes):

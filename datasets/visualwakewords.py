@@ -11,7 +11,15 @@ import zipfile
 
 import numpy as np
 
-from datasets import archives, dataset_info, dataset_utils, image_files, shards
+from datasets import (
+  archives,
+  dataset_info,
+  dataset_utils,
+  image_decoding,
+  image_files,
+  shards,
+  user_files,
+)
 from slimcompat import errors
 
 # Split -> COCO's photographs, a folder or an archive of it, and their annotations, likewise.
@@ -81,8 +89,7 @@ def _open_images(settings, folder, source):
   if os.path.isdir(os.path.join(folder, source)):
 
     def read(name):
-      with open(os.path.join(folder, source, name), 'rb') as file:
-        return file.read()
+      return user_files.read_bytes(os.path.join(folder, source, name), image_decoding.max_bytes())
 
     return read
   path = archives.find(settings, folder, f'{URL}{source}.zip')

@@ -25,9 +25,7 @@ _ESCAPE = re.compile(r'\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8}))')
 _BACKSLASH_OF_ESCAPE = re.compile(rf'\\(?={_ESCAPE.pattern[2:]})')
 # What makes a spreadsheet take a cell for a formula, also after spaces and as wide characters.
 _FORMULA = re.compile(r"'*\s*[=+\-@\uff1d\uff0b\uff0d\uff20]")
-_NUMBER = re.compile(
-  r'[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?(inf|nan)', re.ASCII | re.IGNORECASE
-)
+_NUMBER = re.compile(r'[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?(inf|nan)', re.ASCII | re.IGNORECASE)
 
 
 def for_console(text: str, keeps_lines: bool = True) -> str:

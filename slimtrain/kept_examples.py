@@ -3,9 +3,8 @@
 import os
 
 import tqdm
-from PIL import Image
 
-from datasets import records
+from datasets import image_decoding, records, user_files
 from slimcompat import errors, tf
 
 _NUM_BEFORE_ESTIMATE = 100  # Examples after which the memory needed is reckoned.
@@ -95,11 +94,15 @@ def without_image(image_key, image_dir, files):
     path = os.path.join(image_dir, name)
     where = f'which the record {source[1]} (counted from 0) of {files[source[0]]} names'
     try:
-      with Image.open(path) as image:
+      with (
+        user_files.open_regular(path) as file,
+        image_decoding.open_image(file, max_pixels=2**62) as image,
+      ):
         size = image.size
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError) as error:
+      reason = getattr(error, 'strerror', None) or error
       raise errors.InputError(
-        f'{path}, {where}, cannot be read: {error}. Correct --image_dir, or use the records.'
+        f'{path}, {where}, cannot be read: {reason}. Correct --image_dir, or use the records.'
       ) from error
     if all(stated) and size != tuple(values[0] for values in stated):
       raise errors.InputError(

@@ -299,7 +299,9 @@ def run(defaults, action, complete=None, operands=None, leave=sys.exit):
     except errors.InputError as error:
       fail(error)
     except interruption.EndedError as error:
-      error.args = (f'{signal.Signals(error.signal_number).name} ended it. What is finished stays.',)
+      error.args = (
+        f'{signal.Signals(error.signal_number).name} ended it. What is finished stays.',
+      )
       fail(error)
     except KeyboardInterrupt:
       leave(128 + signal.SIGINT)

@@ -4,9 +4,8 @@ import io
 import os
 
 import numpy as np
-from PIL import Image
 
-from datasets import image_measures, survey
+from datasets import image_decoding, image_measures, survey
 from slimcompat import errors
 from slimtrain import mosaics
 
@@ -87,7 +86,8 @@ def _histograms(found):
   _draw_kinds(axes[1, 2], found)
   drawn = io.BytesIO()
   plot.savefig(drawn, format='png')
-  return Image.open(drawn).convert('RGB')
+  with image_decoding.open_image(drawn.getvalue()) as image:
+    return image.convert('RGB')
 
 
 def _class_counts(found):

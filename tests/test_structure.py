@@ -18,6 +18,7 @@ _BELOW = {
 }
 # Everybody but slimcompat takes these from it.
 _TENSORFLOW = {'tensorflow', 'tf_slim', 'keras', 'tf_keras'}
+_OPENS_IMAGES = 'opens images past datasets.image_decoding, which names the formats'
 _VAGUE_NAME = re.compile(r'(.*_)?(utils?|misc|helpers?)')
 # slim's own names, which users import, and their tests.
 _FROZEN_NAMES = (
@@ -58,6 +59,18 @@ def _names(tree):
       yield node.attr
 
 
+def _opens_images(tree):
+  """Returns whether `tree` asks Pillow to open an image."""
+  is_asked = any(
+    isinstance(node, ast.Attribute)
+    and node.attr == 'open'
+    and ast.unparse(node.value).split('.')[-1] == 'Image'
+    for node in ast.walk(tree)
+  )
+  names = {'PIL.Image.open', 'PIL.ImageFile', 'PIL.EpsImagePlugin'}
+  return is_asked or not names.isdisjoint(_imported_modules(tree, ()))
+
+
 def violations(file, source):
   """Returns a sentence for each rule that the `source` of `file`, relative to the root, breaks."""
   path = pathlib.PurePosixPath(file)
@@ -82,6 +95,8 @@ def violations(file, source):
   may_use_flags = not top or file == 'slimtrain/settings.py'
   if not may_use_flags and ('absl.flags' in imported or 'FLAGS' in _names(tree)):
     found.append('uses flags')
+  if file != 'datasets/image_decoding.py' and _opens_images(tree):
+    found.append(_OPENS_IMAGES)
   return found
 
 
@@ -123,6 +138,16 @@ def test_the_sources_are_found():
     ),
     ('nets/a.py', 'import tensorflow as tf', ['imports tensorflow past slimcompat']),
     ('slimcompat/a.py', 'from tensorflow.python.ops import nn', []),
+    *(
+      ('slimtrain/a.py', source, [_OPENS_IMAGES])
+      for source in (
+        'from PIL import Image\nImage.open(path)',
+        'import PIL.Image\nPIL.Image.open(path, formats=["PNG"])',
+        'from PIL import Image\nread = Image.open',
+        'from PIL.Image import open as read',
+        'from PIL import ImageFile',
+      )
+    ),
     (
       'slimcompat/a.py',
       'from tensorflow.contrib import slim',

@@ -177,7 +177,7 @@ def test_unreadable_images(damaged_dir):
   reasons = {entry.name: reason for entry, reason in found.unreadable}
   assert reasons['a/empty.jpg'] == 'it is empty'
   assert 'truncated' in reasons['a/cut.jpg']
-  assert reasons['a/text.jpg'] == "it is no image; it begins b'this is text'"
+  assert reasons['a/text.jpg'] == "it is no image that is known; it begins b'this is text'"
   assert reasons['a/link.jpg'] == 'No such file or directory'
 
 
@@ -187,7 +187,7 @@ def test_a_bomb_is_not_decoded(damaged_dir):
   (damaged_dir / 'a' / 'bomb.png').write_bytes(encoded.getvalue())
   found = survey_folder(damaged_dir)
   reasons = {entry.name: reason for entry, reason in found.unreadable}
-  assert reasons['a/bomb.png'] == 'it has 13000 x 13000 pixels, more than 50,000,000'
+  assert reasons['a/bomb.png'] == 'it has 13000x13000 pixels, more than 50,000,000'
 
 
 def test_nothing_decodable(damaged_dir):

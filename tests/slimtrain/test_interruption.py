@@ -16,6 +16,7 @@ from slimtrain import checkpoints, interruption
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PIPES = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, 'text': True}
 
+
 @pytest.fixture
 def start(start_training):
   """`start(*flags)` is an endless run that has made a few steps."""
