@@ -7,7 +7,7 @@ cd "$(dirname "$0")"
 source scripts/environment.sh
 make_environment .venv '.[dev]'
 
-export TRAIN_DIR="${TRAIN_DIR:-/tmp/slimtrain/lenet_on_digits}"
+export TRAIN_DIR="${TRAIN_DIR:-$PWD/runs/lenet_on_digits}"
 PATH="$PWD/.venv/bin:$PATH" scripts/train_lenet_on_digits.sh
 
 cat <<NEXT

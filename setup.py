@@ -11,7 +11,7 @@ setuptools.setup(
   version='0.1.0',
   description="TF-Slim's image-classification library, alive on today's TensorFlow.",
   license='Apache-2.0',
-  python_requires='>=3.10',
+  python_requires='>=3.10,<3.14',
   packages=setuptools.find_packages(
     include=['slimcompat*', 'nets*', 'datasets*', 'slimtrain*'],
   ),

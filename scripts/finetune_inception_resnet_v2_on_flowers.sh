@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 MODEL=inception_resnet_v2
-TRAIN_DIR="${TRAIN_DIR:-/tmp/slimtrain/inception_resnet_v2_on_flowers}"
+TRAIN_DIR="${TRAIN_DIR:-runs/inception_resnet_v2_on_flowers}"
 STEPS="${STEPS:-1000}"  # Of the classifier.
 STEPS_ALL="${STEPS_ALL:-500}"
 source scripts/two_stages.sh

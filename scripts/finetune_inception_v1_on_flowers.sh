@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 MODEL=inception_v1
-TRAIN_DIR="${TRAIN_DIR:-/tmp/slimtrain/inception_v1_on_flowers}"
+TRAIN_DIR="${TRAIN_DIR:-runs/inception_v1_on_flowers}"
 STEPS="${STEPS:-3000}"  # Of the classifier.
 STEPS_ALL="${STEPS_ALL:-1000}"
 source scripts/two_stages.sh

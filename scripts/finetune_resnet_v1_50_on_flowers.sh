@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 MODEL=resnet_v1_50
-TRAIN_DIR="${TRAIN_DIR:-/tmp/slimtrain/resnet_v1_50_on_flowers}"
+TRAIN_DIR="${TRAIN_DIR:-runs/resnet_v1_50_on_flowers}"
 STEPS="${STEPS:-3000}"  # Of the classifier.
 STEPS_ALL="${STEPS_ALL:-1000}"
 source scripts/two_stages.sh

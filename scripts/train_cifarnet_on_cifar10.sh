@@ -6,8 +6,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-DATA_DIR="${DATA_DIR:-/tmp/slimtrain/cifar10}"
-TRAIN_DIR="${TRAIN_DIR:-/tmp/slimtrain/cifarnet_on_cifar10}"
+DATA_DIR="${DATA_DIR:-data/cifar10}"
+TRAIN_DIR="${TRAIN_DIR:-runs/cifarnet_on_cifar10}"
 STEPS="${STEPS:-100000}"
 source scripts/run.sh
 

@@ -13,9 +13,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-DATA_DIR="${DATA_DIR:-/tmp/slimtrain/shapes}"
-TRAIN_DIR="${TRAIN_DIR:-/tmp/slimtrain/cifarnet_on_shapes}"
-IMAGE_DIR="${IMAGE_DIR:-/tmp/slimtrain/shape_pictures}"
+DATA_DIR="${DATA_DIR:-data/shapes}"
+TRAIN_DIR="${TRAIN_DIR:-runs/cifarnet_on_shapes}"
+IMAGE_DIR="${IMAGE_DIR:-data/shape_pictures}"
 EPOCHS="${EPOCHS:-60}"
 STEPS="${STEPS:-1000}"
 source scripts/run.sh

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-TRAIN_DIR="${TRAIN_DIR:-/tmp/slimtrain/lenet_on_digits}"
+TRAIN_DIR="${TRAIN_DIR:-runs/lenet_on_digits}"
 STEPS="${STEPS:-1000}"
 source scripts/run.sh
 

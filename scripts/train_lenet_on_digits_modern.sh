@@ -11,7 +11,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-TRAIN_DIR="${TRAIN_DIR:-/tmp/slimtrain/lenet_on_digits_modern}"
+TRAIN_DIR="${TRAIN_DIR:-runs/lenet_on_digits_modern}"
 EPOCHS="${EPOCHS:-60}"
 STEPS="${STEPS:-1350}"
 source scripts/run.sh

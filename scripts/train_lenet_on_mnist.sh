@@ -6,8 +6,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-DATA_DIR="${DATA_DIR:-/tmp/slimtrain/mnist}"
-TRAIN_DIR="${TRAIN_DIR:-/tmp/slimtrain/lenet_on_mnist}"
+DATA_DIR="${DATA_DIR:-data/mnist}"
+TRAIN_DIR="${TRAIN_DIR:-runs/lenet_on_mnist}"
 STEPS="${STEPS:-20000}"
 source scripts/run.sh
 

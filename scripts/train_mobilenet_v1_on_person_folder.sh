@@ -12,8 +12,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 : "${IMAGE_DIR:?Set IMAGE_DIR to a folder with a sub-folder of images for each class.}"
-DATA_DIR="${DATA_DIR:-/tmp/slimtrain/person_folder}"
-TRAIN_DIR="${TRAIN_DIR:-/tmp/slimtrain/mobilenet_v1_on_person_folder}"
+DATA_DIR="${DATA_DIR:-data/person_folder}"
+TRAIN_DIR="${TRAIN_DIR:-runs/mobilenet_v1_on_person_folder}"
 MODEL_FILE="${MODEL_FILE:-$TRAIN_DIR/person_detection.tflite}"
 STEPS="${STEPS:-2000}"
 source scripts/run.sh

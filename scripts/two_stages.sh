@@ -1,6 +1,6 @@
 # Sourced by the experiments that fine-tune a net on flowers as slim did: at first the new
 # classifier alone, then, from where that ended, the whole net.
-DATA_DIR="${DATA_DIR:-/tmp/slimtrain/flowers}"
+DATA_DIR="${DATA_DIR:-data/flowers}"
 CHECKPOINT_PATH="${CHECKPOINT_PATH:-imagenet}"
 source scripts/run.sh
 
