@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from nets import arguments, convolutions, heads
-from slimcompat import slim, tf
+from slimcompat import errors, slim, tf
 
 # Units in the four blocks by the net's number of layers: table 1 of the paper, and for 200 section
 # 5 of K. He et al., "Identity Mappings in Deep Residual Networks", https://arxiv.org/abs/1603.05027.
@@ -57,13 +57,18 @@ def make_blocks(
   Args:
     num_layers: how deep the net is.
     block_fn: block_fn(scope, base_depth=, num_units=, stride=) -> Block.
-    depth_multiplier: the factor on all depths, above 0.
-    min_base_depth: the least base depth of a block after multiplication.
+    depth_multiplier: the factor on all depths; 0 makes every block as narrow as allowed.
+    min_base_depth: the minimum base depth of a block after multiplication.
 
   Raises:
-    InputError: when `depth_multiplier` is not above 0.
+    InputError: when `depth_multiplier` is negative or `min_base_depth` is below 1.
   """
-  arguments.check_positive('depth_multiplier', depth_multiplier)
+  if not depth_multiplier >= 0:
+    raise errors.InputError(
+      f'depth_multiplier is {depth_multiplier}; it must be 0 or more, such as 1.0 or 0.25.'
+    )
+  if not min_base_depth >= 1:
+    raise errors.InputError(f'min_base_depth is {min_base_depth}; it must be 1 or more.')
   columns = zip(BASE_DEPTHS, NUM_UNITS[num_layers], STRIDES, strict=True)
   return [
     block_fn(

@@ -143,7 +143,7 @@ def _of_layers(num_layers):
   ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
     """Returns the net's logits `[batch, num_classes]` and its end points; see `resnet_v1`.
 
-    `depth_multiplier`, above 0, scales the depths of all blocks; base depths stay at or above
+    `depth_multiplier`, 0 or more, scales the depths of all blocks; base depths stay at or above
     `min_base_depth`.
     """
     blocks = resnet_utils.make_blocks(num_layers, resnet_v1_block, depth_multiplier, min_base_depth)

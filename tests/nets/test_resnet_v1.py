@@ -113,18 +113,35 @@ def test_arg_scope_without_batch_norm():
   assert names == {'weights', 'biases'}
 
 
-def test_depth_multiplier():
-  images = random_images(32, 32)
-  _, end_points = resnet_v1.resnet_v1_50(images, depth_multiplier=0.25, min_base_depth=20)
-  # A quarter of 64 is below the least.
-  depths = [end_points[f'resnet_v1_50/block{index}'].shape[-1] for index in range(1, 5)]
-  assert depths == [4 * 20, 4 * 32, 4 * 64, 4 * 128]
+@pytest.mark.parametrize(
+  ('net', 'multiplier', 'least', 'base_depths'),
+  [
+    # A quarter of 64 is below the minimum.
+    ('resnet_v1_50', 0.25, 20, (20, 32, 64, 128)),
+    ('resnet_v1_50', 0, 5, (5, 5, 5, 5)),
+    ('resnet_v1_101', 0, 5, (5, 5, 5, 5)),
+    ('resnet_v1_50', 0.0, 8, (8, 8, 8, 8)),
+    ('resnet_v1_50', 0.1, 1, (6, 12, 25, 51)),
+  ],
+)
+def test_depth_multiplier(net, multiplier, least, base_depths):
+  network = getattr(resnet_v1, net)
+  _, end_points = network(random_images(32, 32), depth_multiplier=multiplier, min_base_depth=least)
+  depths = [end_points[f'{net}/block{index}'].shape[-1] for index in range(1, 5)]
+  assert depths == [4 * depth for depth in base_depths]
 
 
-@pytest.mark.parametrize('depth_multiplier', [0, -1])
-def test_refuses_a_depth_multiplier(depth_multiplier):
-  with pytest.raises(errors.InputError, match=f'depth_multiplier is {depth_multiplier};'):
-    resnet_v1.resnet_v1_50(random_images(32, 32), depth_multiplier=depth_multiplier)
+@pytest.mark.parametrize(
+  ('arguments', 'sentence'),
+  [
+    ({'depth_multiplier': -1}, 'depth_multiplier is -1; it must be 0 or more'),
+    ({'depth_multiplier': float('nan')}, 'depth_multiplier is nan;'),
+    ({'depth_multiplier': 0, 'min_base_depth': 0}, 'min_base_depth is 0;'),
+  ],
+)
+def test_refuses_depths(arguments, sentence):
+  with pytest.raises(errors.InputError, match=sentence):
+    resnet_v1.resnet_v1_50(random_images(32, 32), **arguments)
 
 
 def test_bounded_activations():
