@@ -1,10 +1,13 @@
 """The files that known datasets are converted from: those the user has, or the authors offer."""
 
 import os
+import shutil
 import sys
 
 from datasets import downloads, user_files
 from slimcompat import errors
+
+_MAX_BYTES = 10**9  # Of an archive that is unpacked.
 
 
 def source_dir(settings, name: str) -> str:
@@ -28,17 +31,31 @@ def source_dir(settings, name: str) -> str:
   return folder
 
 
-def find(settings, folder: str, url: str, sha256: str | None = None) -> str:
+def find(
+  settings,
+  folder: str,
+  url: str,
+  sha256: str | None = None,
+  max_bytes: int = downloads.LIMITS.max_bytes,
+) -> str:
   """Returns the path of a file in `folder`, fetched from `url` if it is not there.
+
+  Args:
+    settings: a conversion.ConversionSettings.
+    folder: the folder.
+    url: where the authors offer the file.
+    sha256: the digest that was published for it.
+    max_bytes: more than it has.
 
   Raises:
     InputError: as for `downloads.fetch`.
   """
   path = os.path.join(folder, url.rsplit('/', 1)[1])
-  return downloads.fetch(url, path, sha256, settings.mirror)
+  downloads.obtain(url, path, sha256, settings.mirror, max_bytes=max_bytes)
+  return path
 
 
-def unpacked(settings, folder: str, url: str, name: str) -> str:
+def unpacked(settings, folder: str, url: str, name: str, sha256: str | None = None) -> str:
   """Returns the folder `name` of the archive at `url`, unpacked into `folder` if it is not there.
 
   Raises:
@@ -46,13 +63,16 @@ def unpacked(settings, folder: str, url: str, name: str) -> str:
   """
   if os.path.isdir(os.path.join(folder, name)):
     return os.path.join(folder, name)
-  archive = find(settings, folder, url)
-  content = f'{archive}.unpacked'
+  content = os.path.join(folder, url.rsplit('/', 1)[1]) + '.unpacked'
+  archive = content.removesuffix('.unpacked')
   if not os.path.isdir(content):
-    downloads.unpack(archive, content)
+    downloads.unpack(find(settings, folder, url, sha256, _MAX_BYTES), content)
   inner = os.path.join(content, name)
   if not os.path.isdir(inner):
-    raise errors.InputError(f'{archive} holds no folder {name}: it is another archive. Remove it.')
+    shutil.rmtree(content)
+    raise errors.InputError(
+      f'{archive} holds no folder {name}: it is another archive. Remove it to fetch it again.'
+    )
   return inner
 
 

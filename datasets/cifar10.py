@@ -5,16 +5,16 @@ https://www.cs.toronto.edu/~kriz/cifar.html, which describes the format.
 """
 
 import io
-import tarfile
-import zlib
 
 import numpy as np
 from PIL import Image
 
-from datasets import archives, dataset_info, mnist, shards
+from datasets import archives, dataset_info, downloads, mnist, shards
 from slimcompat import errors
 
 URL = 'https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz'
+# TensorFlow Datasets' checksum.
+SHA256 = 'c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd'
 # Split -> the archive's members, and how many images they have.
 MEMBERS = {
   'train': (tuple(f'data_batch_{number}.bin' for number in range(1, 6)), 50_000),
@@ -26,6 +26,7 @@ CLASS_NAMES = (
 )
 _SIDE = 32  # Pixels.
 _RECORD_BYTES = 1 + 3 * _SIDE**2  # The label, then all red, all green and all blue values.
+_MAX_MEMBER_BYTES = 10 * 10_000 * _RECORD_BYTES
 
 
 def convert(settings) -> dataset_info.DatasetInfo:
@@ -38,7 +39,7 @@ def convert(settings) -> dataset_info.DatasetInfo:
     InputError: when the archive cannot be fetched, or is none of CIFAR-10's.
   """
   folder = archives.source_dir(settings, 'cifar10')
-  path = archives.find(settings, folder, URL)
+  path = archives.find(settings, folder, URL, SHA256, _MAX_MEMBER_BYTES)
   splits = {}
   for split_name, (members, _) in MEMBERS.items():
     records = np.concatenate([_read(path, member) for member in members])
@@ -52,12 +53,11 @@ def convert(settings) -> dataset_info.DatasetInfo:
 def _read(path, member):
   """Returns the records in a member of the archive, uint8 `[images, 3073]`. Raises InputError."""
   try:
-    with tarfile.open(path) as archive:
-      file = archive.extractfile(f'cifar-10-batches-bin/{member}')
-      records = np.frombuffer(file.read(), np.uint8).reshape(-1, _RECORD_BYTES)
+    data = downloads.read_tar_member(path, f'cifar-10-batches-bin/{member}', _MAX_MEMBER_BYTES)
+    records = np.frombuffer(data, np.uint8).reshape(-1, _RECORD_BYTES)
     if len(records) and records[:, 0].max() < len(CLASS_NAMES):
       return records
-  except (tarfile.TarError, KeyError, AttributeError, OSError, EOFError, zlib.error, ValueError):
+  except ValueError:
     pass
   raise errors.InputError(
     f'{path} is not the binary version of CIFAR-10: {member} is missing in it or damaged. Remove it'

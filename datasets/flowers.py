@@ -9,6 +9,7 @@ import random
 from datasets import archives, dataset_info, image_folder, image_sources, shards
 
 URL = 'https://storage.googleapis.com/download.tensorflow.org/example_images/flower_photos.tgz'
+SHA256 = '4c54ace7911aaffe13a365c34f650e71dd5bf1be0a58b464e5a7183e3e595d9c'  # TFDS's tf_flowers.
 NUM_VALIDATION = 350  # Images, as in slim.
 NUM_IMAGES = 3_670
 _SEED = 0  # slim's.
@@ -24,7 +25,7 @@ def convert(settings) -> dataset_info.DatasetInfo:
     InputError: when the archive cannot be fetched or unpacked.
   """
   folder = archives.source_dir(settings, 'flowers')
-  image_dir = archives.unpacked(settings, folder, URL, 'flower_photos')
+  image_dir = archives.unpacked(settings, folder, URL, 'flower_photos', SHA256)
   source = image_sources.read_folder(image_dir)
   files = sorted(
     (file for part in source.splits.values() for file in part),

@@ -22,8 +22,16 @@ FILES = {
   'train': ('train-images-idx3-ubyte.gz', 'train-labels-idx1-ubyte.gz', 60_000),
   'test': ('t10k-images-idx3-ubyte.gz', 't10k-labels-idx1-ubyte.gz', 10_000),
 }
+# TensorFlow Datasets' checksums.
+SHA256 = {
+  'train-images-idx3-ubyte.gz': '440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609',
+  'train-labels-idx1-ubyte.gz': '3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c',
+  't10k-images-idx3-ubyte.gz': '8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6',
+  't10k-labels-idx1-ubyte.gz': 'f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6',
+}
 CLASS_NAMES = ('zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine')
 _IMAGES_MAGIC, _LABELS_MAGIC = 2051, 2049
+_MAX_BYTES = 10 * 60_000 * 28 * 28
 
 
 def convert(settings) -> dataset_info.DatasetInfo:
@@ -39,7 +47,9 @@ def convert(settings) -> dataset_info.DatasetInfo:
   splits = {}
   for split_name, (images_name, labels_name, _) in FILES.items():
     images, labels = (
-      _read(archives.find(settings, folder, URL + name), magic, num_dimensions)
+      _read(
+        archives.find(settings, folder, URL + name, SHA256[name], _MAX_BYTES), magic, num_dimensions
+      )
       for name, magic, num_dimensions in (
         (images_name, _IMAGES_MAGIC, 3),
         (labels_name, _LABELS_MAGIC, 1),
@@ -67,7 +77,7 @@ def _read(path, magic, num_dimensions):
   """Returns the array in a file of the format idx. Raises InputError."""
   try:
     with gzip.open(path, 'rb') as file:
-      data = file.read()
+      data = file.read(_MAX_BYTES)
     numbers = struct.unpack_from(f'>{1 + num_dimensions}I', data)
     if numbers[0] == magic and numbers[1] and numbers[2:] in ((), (28, 28)):
       offset = 4 * (1 + num_dimensions)

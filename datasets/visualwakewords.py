@@ -15,6 +15,7 @@ from datasets import (
   archives,
   dataset_info,
   dataset_utils,
+  downloads,
   image_decoding,
   image_files,
   shards,
@@ -26,8 +27,17 @@ from slimcompat import errors
 SOURCES = {'train': 'train2014', 'val': 'val2014'}
 URL = 'https://images.cocodataset.org/zips/'
 ANNOTATIONS_URL = 'https://images.cocodataset.org/annotations/annotations_trainval2014.zip'
+# TensorFlow Datasets' checksums, by the end of the address.
+SHA256 = {
+  'train2014.zip': 'ede4087e640bddba550e090eae701092534b554b42b05ac33f0300b984b31775',
+  'val2014.zip': 'fe9be816052049c34717e077d9e34aa60814a55679f804cd043e3cbee3b9fde0',
+  'annotations_trainval2014.zip': (
+    '031296bbc80c45a1d1f76bf9a90ead27e94e99ec629208449507a4917a3bf009'
+  ),
+}
 NUM_SHARDS = {'train': 100, 'val': 10}
 _SEED = 0
+_MAX_ANNOTATIONS_BYTES = 1 << 31
 
 
 def convert(settings) -> dataset_info.DatasetInfo:
@@ -47,7 +57,13 @@ def convert(settings) -> dataset_info.DatasetInfo:
     splits = {}
     for split_name, source in SOURCES.items():
       annotations = _read_annotations(settings, folder, f'instances_{source}.json')
-      images = _label(annotations, foreground, settings.small_object_area_threshold)
+      try:
+        images = _label(annotations, foreground, settings.small_object_area_threshold)
+      except (KeyError, TypeError, AttributeError) as error:
+        raise errors.InputError(
+          f'instances_{source}.json is not a file of COCO annotations'
+          f' ({type(error).__name__}: {error}). Remove it to fetch it again.'
+        ) from error
       images = [images[index] for index in random.permutation(len(images))]
       read = _open_images(settings, folder, source)
       splits[split_name] = _make_examples(images, read, loader)
@@ -74,10 +90,11 @@ def _read_annotations(settings, folder, name):
     if os.path.exists(path):
       with open(path, encoding='utf-8') as file:
         return json.load(file)
-    path = archives.find(settings, folder, ANNOTATIONS_URL)
+    path = _find(settings, folder, ANNOTATIONS_URL)
     with zipfile.ZipFile(path) as archive:
-      return json.loads(archive.read(f'annotations/{name}'))
-  except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+      member = f'annotations/{name}'
+      return json.loads(downloads.read_zip_member(archive, member, _MAX_ANNOTATIONS_BYTES))
+  except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
     raise errors.InputError(
       f'{path} is damaged, or has no annotations {name} of COCO ({error}). Remove it to fetch it'
       ' again.'
@@ -92,14 +109,19 @@ def _open_images(settings, folder, source):
       return user_files.read_bytes(os.path.join(folder, source, name), image_decoding.max_bytes())
 
     return read
-  path = archives.find(settings, folder, f'{URL}{source}.zip')
+  path = _find(settings, folder, f'{URL}{source}.zip')
   try:
     archive = zipfile.ZipFile(path)
-  except (OSError, zipfile.BadZipFile) as error:
+  except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
     raise errors.InputError(
       f'{path} is no archive of COCO ({error}). Remove it to fetch it again.'
     ) from error
-  return lambda name: archive.read(f'{source}/{name}')
+  max_bytes = image_decoding.max_bytes()
+  return lambda name: downloads.read_zip_member(archive, f'{source}/{name}', max_bytes)
+
+
+def _find(settings, folder, url):
+  return archives.find(settings, folder, url, SHA256[url.rsplit('/', 1)[1]])
 
 
 def _label(annotations, foreground, least_area):
@@ -125,7 +147,7 @@ def _make_examples(images, read, loader):
       name = image['file_name']
       try:
         data = read(name)
-      except (OSError, KeyError, zipfile.BadZipFile) as error:
+      except (OSError, ValueError) as error:
         yield shards.Reject(name, str(error))
         continue
       yield loader.encode(name, data, int(bool(objects)), _features(image, objects, data))

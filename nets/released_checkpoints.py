@@ -14,6 +14,7 @@ class Checkpoint:
   image_size: int | None = None
   preprocessing: str | None = None
   labels_offset: int | None = None
+  sha256: str | None = None  # Of the archive; None: not published.
 
 
 _MODELS = 'http://download.tensorflow.org/models'
@@ -25,12 +26,19 @@ _OFFSET = {'labels_offset': 1}
 _AT_299 = {'image_size': 299, 'preprocessing': 'inception'}
 
 # Accuracies: https://github.com/tensorflow/models/tree/master/research/slim, "Pre-trained Models",
-# and its page on MobileNets.
+# and its page on MobileNets. SHA-256: Open Model Zoo (Inception V1 and MobileNet V2) and a public
+# Yocto recipe (MobileNets), which agree on MobileNet V2.
 CHECKPOINTS = {
   'vgg_16': (Checkpoint('VGG 16', f'{_MODELS}/vgg_16_2016_08_28.tar.gz', 71.5, 89.8, **_OFFSET),),
   'vgg_19': (Checkpoint('VGG 19', f'{_MODELS}/vgg_19_2016_08_28.tar.gz', 71.1, 89.8, **_OFFSET),),
   'inception_v1': (
-    Checkpoint('Inception V1', f'{_MODELS}/inception_v1_2016_08_28.tar.gz', 69.8, 89.6),
+    Checkpoint(
+      'Inception V1',
+      f'{_MODELS}/inception_v1_2016_08_28.tar.gz',
+      69.8,
+      89.6,
+      sha256='7a620c430fcaba8f8f716241f5148c4c47c035cce4e49ef02cfbe6cd1adf96a6',
+    ),
   ),
   'inception_v2': (
     Checkpoint('Inception V2', f'{_MODELS}/inception_v2_2016_08_28.tar.gz', 73.9, 91.8),
@@ -78,6 +86,7 @@ CHECKPOINTS = {
       f'{_MODELS}/mobilenet_v1_2018_02_22/mobilenet_v1_1.0_224.tgz',
       70.9,
       89.9,
+      sha256='1ccb74dbd9c5f7aea879120614e91617db9534bdfaa53dfea54b7c14162e126b',
     ),
   ),
   'mobilenet_v1_050': (
@@ -87,6 +96,7 @@ CHECKPOINTS = {
       59.1,
       81.9,
       image_size=160,
+      sha256='fb01b76ca1fb053e5f98d297e21c6c53d0d9f6a8b02ad2e88ac22b33b2adf729',
     ),
   ),
   'mobilenet_v1_025': (
@@ -96,19 +106,42 @@ CHECKPOINTS = {
       41.5,
       66.3,
       image_size=128,
+      sha256='34c52de7562259f66399993ef5ea222cc625d2e6f6f886a01fdc6cc99a0c7ee6',
     ),
   ),
   'mobilenet_v2': (
-    Checkpoint('MobileNet_v2_1.0_224', f'{_MOBILENET_V2}/mobilenet_v2_1.0_224.tgz', 71.9, 91.0),
+    Checkpoint(
+      'MobileNet_v2_1.0_224',
+      f'{_MOBILENET_V2}/mobilenet_v2_1.0_224.tgz',
+      71.9,
+      91.0,
+      sha256='318084bc1b63d6d7b854553e09cdf77078b1c0168be27c59a0d44253b5ed49dc',
+    ),
   ),
   'mobilenet_v2_140': (
-    Checkpoint('MobileNet_v2_1.4_224', f'{_MOBILENET_V2}/mobilenet_v2_1.4_224.tgz', 74.9, 92.5),
+    Checkpoint(
+      'MobileNet_v2_1.4_224',
+      f'{_MOBILENET_V2}/mobilenet_v2_1.4_224.tgz',
+      74.9,
+      92.5,
+      sha256='a20d0c8d698502dc6a620528871c97a588885df7737556243a3412b39fce85e0',
+    ),
   ),
   'mobilenet_v3_small': (
-    Checkpoint('MobileNet_v3_small_1.0_224', f'{_MOBILENET_V3}/v3-small_224_1.0_float.tgz', 67.5),
+    Checkpoint(
+      'MobileNet_v3_small_1.0_224',
+      f'{_MOBILENET_V3}/v3-small_224_1.0_float.tgz',
+      67.5,
+      sha256='e60ad9f450f892ae56f8b9122ffc750d88940d9e6b63f6dc70649179fb3a9065',
+    ),
   ),
   'mobilenet_v3_large': (
-    Checkpoint('MobileNet_v3_large_1.0_224', f'{_MOBILENET_V3}/v3-large_224_1.0_float.tgz', 75.2),
+    Checkpoint(
+      'MobileNet_v3_large_1.0_224',
+      f'{_MOBILENET_V3}/v3-large_224_1.0_float.tgz',
+      75.2,
+      sha256='9be8563f92022f412c82f2811d670888d6db998e2da9af3e71415fdde2f4f504',
+    ),
   ),
   'mobilenet_v3_small_minimalistic': (
     Checkpoint(

@@ -11,6 +11,7 @@ from slimcompat import errors, slim, tf
 from slimtrain import checkpoint_files, checkpoints, console, files, model_facts
 
 IMAGENET = 'imagenet'  # The --checkpoint_path that stands for what was released for the net.
+_MAX_BYTES = 2 * 10**9  # Of an archive.
 _HASHES_FILE = 'sha256.json'  # In the cache: {path of a file there: its SHA-256 when it was new}.
 
 
@@ -105,8 +106,15 @@ def fetch(model_name, mirror=None):
   found = {}
   if not os.path.isdir(folder):
     console.say(f'Fetching {release.name} to {folder}.')
-    path = downloads.fetch(url, os.path.join(cache_dir, archive), hashes.get(archive), mirror)
-    found[archive] = downloads.find_sha256(path)
+    path = os.path.join(cache_dir, archive)
+    is_the_users = os.path.isfile(path)
+    found[archive] = downloads.obtain(
+      url, path, release.sha256, mirror, hashes.get(archive), _MAX_BYTES
+    )
+    if is_the_users:
+      hashes = {
+        name: digest for name, digest in hashes.items() if not _is_of(name, archive, folder)
+      }
     downloads.unpack(path, folder)
     os.remove(path)
   checkpoint = _find_checkpoint(folder)
@@ -181,6 +189,11 @@ def _check(network, release, checkpoint, folder):
       f'What was fetched as {release.name} is no checkpoint of {network.name}. {error} Remove'
       f' {folder} to fetch it again.'
     ) from error
+
+
+def _is_of(name, archive, folder):
+  """Returns whether `name`, in sha256.json, is an archive or a file unpacked from it."""
+  return name == archive or name.startswith(os.path.basename(folder) + '/')
 
 
 def _read_hashes(cache_dir):

@@ -1,10 +1,13 @@
 """Fetching files from a server on this machine, and unpacking archives."""
 
+import gzip
 import http.server
 import io
+import json
 import os
 import tarfile
 import threading
+import zipfile
 
 import pytest
 
@@ -35,6 +38,9 @@ class Server(http.server.BaseHTTPRequestHandler):
       return
     self.send_response(206 if start else 200)
     self.send_header('Content-Length', str(len(CONTENT) - start))
+    self.send_header('ETag', '"1"')
+    if start:
+      self.send_header('Content-Range', f'bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}')
     self.end_headers()
     end = len(CONTENT) // 2 if 'cut' in self.path and not start else len(CONTENT)
     self.wfile.write(CONTENT[start:end])
@@ -81,6 +87,8 @@ def test_fetched_once(tmp_path, server):
 )
 def test_what_is_there_is_used(tmp_path, server, name, there, ranges):
   (tmp_path / f'{name}.part').write_bytes((CONTENT + b'more')[:there])
+  version = {'url': f'{server.mirror}{name}', 'etag': '"1"'}
+  (tmp_path / f'{name}.part.json').write_text(json.dumps(version))
   fetch(tmp_path, server, name)
   assert server.ranges == ranges
 
@@ -109,7 +117,7 @@ def test_another_sha256_is_refused_and_set_aside(tmp_path, server):
     ('https://a.invalid/missing', True, 'the server says 404'),
     ('http://a.invalid/file', False, 'must begin with https://'),
     ('file:///etc/hostname', False, 'must begin with https://'),
-    ('https://127.0.0.1:9/file', False, 'cannot be fetched to .*file.part: .*refused'),
+    ('https://127.0.0.1:9/file', False, 'cannot be fetched: .*refused'),
   ],
 )
 def test_refused(tmp_path, server, url, mirror, sentence):
@@ -147,8 +155,13 @@ def test_unpacked(tmp_path):
     {'type': tarfile.SYMTYPE, 'linkname': '../../third'},
     {'type': tarfile.LNKTYPE, 'linkname': 'second'},
     {'type': tarfile.FIFOTYPE},
+    {'type': tarfile.CHRTYPE},
+    {'name': 'second/third'},
+    {'name': 'x' * 300},
   ],
-  ids=['above', 'absolute', 'symbolic link', 'link', 'pipe'],
+  ids=[
+    *('above', 'absolute', 'symbolic link', 'link', 'pipe', 'device', 'in a file', 'long'),
+  ],
 )
 def test_evil_archives_are_refused(tmp_path, changes):
   folder = tmp_path / 'parent' / 'a'
@@ -165,8 +178,51 @@ def test_evil_archives_are_refused(tmp_path, changes):
   assert os.listdir(tmp_path / 'parent') == []
 
 
+def zeros(path, num_bytes):
+  """Writes a small archive of one file of zeros."""
+  with gzip.open(path, 'wb') as file:
+    header = tarfile.TarInfo('zeros')
+    header.size = num_bytes
+    file.write(header.tobuf())
+    for _ in range(num_bytes >> 20):
+      file.write(bytes(1 << 20))
+    file.write(bytes(1024))
+
+
+def flipped(data):
+  changed = bytearray(data)
+  changed[-6] ^= 1  # In the checksum of the compression.
+  return bytes(changed)
+
+
+def header_of(size, kind=tarfile.REGTYPE):
+  """Returns an archive of a header with a size, as a hostile one may have it, and no content."""
+  header = bytearray(tarfile.TarInfo('first').tobuf())
+  header[124:136] = tarfile.itn(size, 12, tarfile.GNU_FORMAT)
+  header[156:157] = kind
+  header[148:156] = b'%06o\0 ' % tarfile.calc_chksums(bytes(header))[0]
+  return bytes(header) + bytes(1024)
+
+
 @pytest.mark.parametrize(
-  'damage', [lambda data: data[:-50], lambda data: b'<html>'], ids=['cut', 'a page']
+  'damage',
+  [
+    lambda data: data[:-50],
+    flipped,
+    lambda data: data[: len(data) // 2],
+    lambda data: b'<html>',
+    lambda data: b'',
+    lambda data: gzip.compress(b'a' * 3000),
+    lambda data: gzip.compress(data),
+    lambda data: header_of(-512),
+    lambda data: header_of(10**12),
+    lambda data: header_of(10**12, tarfile.XHDTYPE),
+    lambda data: header_of(10**12, tarfile.GNUTYPE_LONGNAME),
+  ],
+  ids=[
+    *('cut', 'checksum', 'half', 'a page', 'empty', 'no archive', 'compressed twice'),
+    *('negative size', 'huge size', 'huge header', 'huge name'),
+  ],
 )
 def test_damaged_archives_are_refused(tmp_path, damage):
   path = tmp_path / 'a.tgz'
@@ -177,8 +233,71 @@ def test_damaged_archives_are_refused(tmp_path, damage):
   assert os.listdir(tmp_path) == ['a.tgz']
 
 
-@pytest.mark.parametrize('limit', ['_MAX_MEMBERS', '_MAX_UNPACKED_BYTES'])
+@pytest.mark.parametrize('limit', ['_MAX_MEMBERS', '_MAX_UNPACKED_BYTES', '_LEAST_LIMIT_BYTES'])
 def test_archives_beyond_all_bounds_are_refused(tmp_path, monkeypatch, limit):
   monkeypatch.setattr(downloads, limit, 1)
-  with pytest.raises(errors.InputError, match='larger than any data set'):
-    downloads.unpack(make_archive(tmp_path / 'a.tgz'), str(tmp_path / 'a'))
+  zeros(tmp_path / 'a.tgz', 1 << 24)
+  make_archive(tmp_path / 'b.tgz')
+  name = 'b' if limit == '_MAX_MEMBERS' else 'a'
+  with pytest.raises(errors.InputError, match='larger than any dataset'):
+    downloads.unpack(str(tmp_path / f'{name}.tgz'), str(tmp_path / 'folder'))
+  assert sorted(os.listdir(tmp_path)) == ['a.tgz', 'b.tgz']
+
+
+@pytest.mark.parametrize('mode', ['w', 'w:gz', 'w:bz2', 'w:xz'])
+def test_every_compression(tmp_path, mode):
+  with tarfile.open(tmp_path / 'a', mode) as tar:
+    member = tarfile.TarInfo('./folder/first')
+    member.size = len(CONTENT)
+    tar.addfile(member, io.BytesIO(CONTENT))
+  downloads.unpack(str(tmp_path / 'a'), str(tmp_path / 'out'))
+  assert (tmp_path / 'out' / 'folder' / 'first').read_bytes() == CONTENT
+
+
+def test_members_are_read_within_bounds(tmp_path):
+  archive = make_archive(tmp_path / 'a.tgz')
+  assert downloads.read_tar_member(archive, 'second', len(CONTENT)) == CONTENT
+  for name, most in (('second', len(CONTENT) - 1), ('none', 10), ('folder', 10)):
+    with pytest.raises(ValueError, match=name):
+      downloads.read_tar_member(archive, name, most)
+  with zipfile.ZipFile(tmp_path / 'a.zip', 'w', zipfile.ZIP_DEFLATED) as file:
+    file.writestr('zeros', bytes(1 << 20))
+  with zipfile.ZipFile(tmp_path / 'a.zip') as file:
+    assert downloads.read_zip_member(file, 'zeros', 1 << 20) == bytes(1 << 20)
+    for name, most in (('zeros', (1 << 20) - 1), ('none', 10)):
+      with pytest.raises(ValueError, match=name):
+        downloads.read_zip_member(file, name, most)
+
+
+@pytest.mark.parametrize(
+  ('mirror', 'is_local'),
+  [
+    ('http://127.0.0.1:80/a', True),
+    ('http://[::1]/a', True),
+    ('http://localhost/a', True),
+    ('https://example.org/127.0.0.1/', False),
+    ('http://127.0.0.1.example.org/', False),
+    ('http://10.0.0.1/', False),
+    (None, False),
+  ],
+)
+def test_published_digests_hold_for_mirrors_elsewhere(
+  mirror, is_local, tmp_path, monkeypatch, capsys
+):
+  expected = []
+
+  def fetch(url, path, sha256, mirror, limits):
+    expected.append(sha256)
+    (tmp_path / 'file').write_bytes(CONTENT)
+
+  monkeypatch.setattr(downloads, 'fetch', fetch)
+  path = str(tmp_path / 'file')
+  found = downloads.obtain('https://a.invalid/file', path, '12', mirror)
+  assert found == downloads.hashlib.sha256(CONTENT).hexdigest()
+  assert expected == [None if is_local else '12']
+  assert f'its SHA-256 is {found} in place of 12' in capsys.readouterr().err
+  # What is there is not fetched, and a digest that is remembered holds everywhere.
+  downloads.obtain('https://a.invalid/file', path, '12', mirror)
+  (tmp_path / 'file').unlink()
+  downloads.obtain('https://a.invalid/file', path, None, mirror, '34')
+  assert expected[1:] == ['34']

@@ -129,6 +129,7 @@ def boxes_xml(synset, *sides):
   ).encode()
 
 
+OFFERS = {'mnist': offer_mnist, 'cifar10': offer_cifar10, 'flowers': offer_flowers}
 SYNSETS = ('n01440764', 'n01443537', 'n02105855')
 
 
@@ -308,14 +309,50 @@ def test_nothing_to_fetch(name, server, tmp_path):
   assert not (tmp_path / 'out' / 'dataset_info.json').exists()
 
 
-@pytest.mark.parametrize('name', ['mnist', 'cifar10'])
+@pytest.mark.parametrize('name', ['mnist', 'cifar10', 'flowers'])
 def test_a_page_instead_of_a_file(name, server, tmp_path):
   folder, mirror = server
-  {'mnist': offer_mnist, 'cifar10': offer_cifar10}[name](folder)
+  OFFERS[name](folder)
   for path in folder.iterdir():
     path.write_text('<html>')
-  with pytest.raises(errors.InputError, match='Remove it to fetch it again'):
+  with pytest.raises(errors.InputError, match=r"not a \.t?gz file: it begins b'<html>'"):
     convert(name, tmp_path, mirror)
+  assert not list((tmp_path / 'cache').rglob('*gz*'))
+
+
+@pytest.mark.parametrize('name', ['mnist', 'cifar10', 'flowers'])
+def test_other_archives_are_refused(name, server, tmp_path):
+  """Of the right kind, but neither the dataset's nor whole."""
+  folder, mirror = server
+  OFFERS[name](folder)
+  for path in folder.iterdir():
+    path.write_bytes(gzip.compress(bytes(5000)))
+  with pytest.raises(errors.InputError, match=r'Remove (it|the archive) to fetch it again'):
+    convert(name, tmp_path, mirror)
+  # Advice that helps.
+  for path in (tmp_path / 'cache').rglob('*gz'):
+    path.unlink()
+  for path in folder.iterdir():
+    path.unlink()
+  OFFERS[name](folder)
+  convert(name, tmp_path, mirror)
+
+
+@pytest.mark.parametrize('name', ['mnist', 'cifar10', 'flowers'])
+def test_files_that_are_not_the_published_ones_are_told(name, server, tmp_path, capsys):
+  folder, mirror = server
+  OFFERS[name](folder)
+  convert(name, tmp_path, mirror)
+  assert 'is not the published file: its SHA-256 is' in capsys.readouterr().err
+
+
+def test_annotations_of_another_kind(server, tmp_path):
+  folder, mirror = server
+  offer_coco(folder)
+  (tmp_path / 'source' / 'annotations').mkdir(parents=True)
+  (tmp_path / 'source' / 'annotations' / 'instances_train2014.json').write_text('{"images": 5}')
+  with pytest.raises(errors.InputError, match='is not a file of COCO annotations'):
+    convert('visualwakewords', tmp_path, mirror, source_dir=str(tmp_path / 'source'))
 
 
 def test_another_dataset_is_not_mixed_in(server, tmp_path):

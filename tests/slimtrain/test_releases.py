@@ -2,11 +2,14 @@
 
 import dataclasses
 import functools
+import gzip
 import http.server
 import json
 import logging
 import os
 import pathlib
+import re
+import shutil
 import tarfile
 import threading
 
@@ -154,6 +157,39 @@ def test_a_changed_archive_is_refused(tmp_path, released, cache, server):
   archive.write_bytes(archive.read_bytes() + b'\0' * 512)
   with pytest.raises(errors.InputError, match='SHA-256'):
     releases.fetch('tiny', server[0])
+
+
+def test_a_changed_archive_that_the_user_puts_there_is_taken(tmp_path, released, cache, server):
+  del released
+  releases.fetch('tiny', server[0])
+  shutil.rmtree(cache / 'tiny_2016')
+  data = (tmp_path / 'served' / 'tiny_2016.tar.gz').read_bytes()
+  archive = cache / 'tiny_2016.tar.gz'
+  archive.write_bytes(gzip.compress(gzip.decompress(data)))
+  for _ in range(2):
+    releases.fetch('tiny', 'http://127.0.0.1:9/')
+
+
+def test_the_published_digest_counts(released, gray, cache, server, monkeypatch, capsys):
+  del released
+  release = dataclasses.replace(gray.checkpoints[0], sha256='12')
+  network = dataclasses.replace(gray, checkpoints=(release,))
+  monkeypatch.setitem(nets_factory.NETWORKS._rows, 'tiny', network)
+  monkeypatch.setattr(releases.downloads, '_is_local', lambda mirror: False)
+  with pytest.raises(errors.InputError, match=r'in place of 12: .* rename it to'):
+    releases.fetch('tiny', server[0])
+  # As the message says.
+  os.rename(cache / 'tiny_2016.tar.gz.wrong', cache / 'tiny_2016.tar.gz')
+  for _ in range(2):
+    releases.fetch('tiny', server[0])
+  assert 'is not the published file' in capsys.readouterr().err
+
+
+def test_digests_are_digests():
+  published = [row.sha256 for rows in released_checkpoints.CHECKPOINTS.values() for row in rows]
+  published = [digest for digest in published if digest]
+  assert len(set(published)) == len(published) == 8
+  assert all(re.fullmatch('[0-9a-f]{64}', digest) for digest in published)
 
 
 def test_a_changed_file_is_refused(released, cache, server):
