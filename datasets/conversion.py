@@ -1,10 +1,10 @@
 """Converting what a user asks for: a dataset known by name, or a folder of images."""
 
-import csv
 import dataclasses
 import os
 
 from datasets import (
+  csv_files,
   dataset_factory,
   dataset_info,
   image_files,
@@ -214,7 +214,7 @@ def _read_rejects(dataset_dir):
   if not os.path.exists(path):
     return []
   with open(path, encoding='utf-8', newline='') as file:
-    return list(csv.reader(file))[1:]
+    return list(csv_files.read(file))[1:]
 
 
 def _listing(names, at_most=5):

@@ -1,8 +1,6 @@
 """Writing a dataset as sharded TFRecords that never look finished before they are."""
 
 import contextlib
-import csv
-import io
 import json
 import os
 import shutil
@@ -12,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from datasets import dataset_info, dataset_utils, records, user_files
+from datasets import csv_files, dataset_info, dataset_utils, records, user_files
 from slimcompat import errors, tf
 
 # Folders that an interrupted conversion leaves behind start with this.
@@ -302,8 +300,4 @@ def _write_rejects(dataset_dir, rejects):
     with contextlib.suppress(FileNotFoundError):
       os.unlink(path)
     return
-  text = io.StringIO()
-  writer = csv.writer(text, lineterminator='\n')
-  writer.writerow(('image', 'reason'))
-  writer.writerows(rejects)
-  user_files.write_atomically(path, text.getvalue())
+  user_files.write_atomically(path, csv_files.to_text([('image', 'reason'), *rejects]))

@@ -76,9 +76,15 @@ def _check_regular(path, state):
 
 
 def write_atomically(path: str, content: str | bytes):
-  """Writes `content` to `path` so that a reader finds the old content or all of the new one."""
+  """Writes `content` to `path` so that a reader finds the old content or all of the new one.
+
+  Text becomes UTF-8. What no UTF-8 can hold, such as a byte of a file name, becomes an escape as in
+  JSON, from which it can be read again.
+  """
+  if isinstance(content, str):
+    content = content.encode('utf-8', 'backslashreplace')
   with open_atomically(path) as file:
-    file.write(content.encode() if isinstance(content, str) else content)
+    file.write(content)
 
 
 @contextlib.contextmanager

@@ -47,7 +47,11 @@ def for_csv(cell):
   back the exact text: a backslash that looks like an escape becomes `\x5c`, and text that begins
   with apostrophes and one of these signs gets one more.
   """
-  if not isinstance(cell, str) or _NUMBER.fullmatch(cell):
+  if not isinstance(cell, str):
+    return cell
+  # Most cells are plain words and numbers, and there may be millions.
+  is_plain = cell.isascii() and cell.isprintable() and cell[:1].isalnum() and '\\' not in cell
+  if is_plain or _NUMBER.fullmatch(cell):
     return cell
   escaped = _escaped(_BACKSLASH_OF_ESCAPE.sub(r'\\x5c', cell), '')
   return f"'{escaped}" if _FORMULA.match(escaped) else escaped

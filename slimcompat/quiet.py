@@ -30,6 +30,7 @@ def imports():
   when it ends with an exception. `TF_CPP_MIN_LOG_LEVEL=0` shows everything at once, and any
   other level that the user set stays.
   """
+  _fill_standard_files()
   if os.environ.get(_LEVEL) == '0':
     yield
     return
@@ -58,6 +59,18 @@ def conversions():
   with _filtered_stderr(noise=re.compile(b''), shows_failures=False), warnings.catch_warnings():
     warnings.simplefilter('ignore')
     yield
+
+
+def _fill_standard_files():
+  """Opens nothing in place of standard files that are closed.
+
+  The next file opened would get the number of one, and with it what is meant for the console.
+  """
+  for number in range(3):
+    try:
+      os.fstat(number)
+    except OSError:
+      os.open(os.devnull, os.O_RDWR)  # The lowest free number, which is this one.
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import numpy as np
 
 from datasets import records, unlabelled_images
 from nets import nets_factory
-from slimcompat import errors, tables
+from slimcompat import errors, escapes, tables
 from slimtrain import (
   console,
   deployment,
@@ -320,6 +320,8 @@ def classify(settings):
       writer.write(number, predicted, ranking, line)
       if shows_all:
         console.say(f'{_printable(predicted.image.name)}: {line}')
+        if not console.has_reader() and not any(_outputs(settings)):
+          return
   _say_summary(settings, facts, tally, len(images) - len(unreadable))
   if unreadable:
     first = unreadable[0]
@@ -342,8 +344,8 @@ def _count(number, noun):
 
 
 def _printable(name):
-  """Returns the name of a file, whose bytes need not be UTF-8, as the console can show it."""
-  return name.encode(errors='surrogateescape').decode(errors='backslashreplace')
+  """Returns the name of a file, which may hold any bytes, in one line of the console."""
+  return escapes.for_console(name, keeps_lines=False)
 
 
 def _check_outputs(settings):
@@ -419,6 +421,12 @@ class _Writer:
       explanation.write(predicted, line, settings.explain, number)
 
 
+def _outputs(settings):
+  """Returns what is written besides the console: paths, and None for what is not wanted."""
+  feature_file = settings.features and settings.feature_file
+  return settings.output_file, feature_file, settings.sort_into, settings.explain
+
+
 def _say_summary(settings, facts, tally, num_read):
   """Says how many images were classified as what, and what was written."""
   if facts.task != 'regression' and num_read > 1:
@@ -426,8 +434,6 @@ def _say_summary(settings, facts, tally, num_read):
     counts = ', '.join(f'{name} {count:,}' for name, count in shown)
     more = f', {len(tally) - len(shown)} other classes' if len(tally) > len(shown) else ''
     console.say(f'Of {num_read:,} images: {counts or "no class"}{more}.')
-  written = [settings.output_file, settings.features and settings.feature_file]
-  written += [settings.sort_into, settings.explain]
-  written = [path for path in written if path]
+  written = list(filter(None, _outputs(settings)))
   if written:
     console.say(f'Written: {", ".join(written)}.')

@@ -8,13 +8,13 @@ has its row there is not evaluated again.
 import csv
 import dataclasses
 import datetime
-import io
 import os
 import time
 from typing import NamedTuple
 
 import numpy as np
 
+from datasets import csv_files
 from slimcompat import errors, tf
 from slimtrain import (
   assessment,
@@ -186,7 +186,11 @@ def compare(first, second):
   directory = first.eval_dir
   files.write_text(
     os.path.join(directory, DIFFERENCES_FILE),
-    _to_csv(_differences(both, only_first, only_second, first.scoring.decision_threshold)),
+    csv_files.to_text(
+      csv_files.to_rows(
+        _differences(both, only_first, only_second, first.scoring.decision_threshold)
+      )
+    ),
   )
   path = os.path.join(directory, COMPARISON_FILE)
   files.write_json(path, result)
@@ -323,7 +327,9 @@ def _evaluate_one(task, checkpoint, has_report):
     **metrics,
   }
   rows = [*_read_table(task.settings), row]
-  files.write_text(os.path.join(settings.eval_dir, TABLE_FILE), _to_csv(rows))
+  files.write_text(
+    os.path.join(settings.eval_dir, TABLE_FILE), csv_files.to_text(csv_files.to_rows(rows))
+  )
   return True
 
 
@@ -345,22 +351,16 @@ def _find_row(rows, settings, checkpoint):
 
 
 def _read_table(settings):
+  path = os.path.join(settings.eval_dir, TABLE_FILE)
   try:
-    path = os.path.join(settings.eval_dir, TABLE_FILE)
     with open(path, encoding='utf-8', newline='') as file:
-      return list(csv.DictReader(file))
+      return csv_files.read_records(file)
   except FileNotFoundError:
     return []
-
-
-def _to_csv(rows):
-  """Returns rows, dicts, as text, with a column for each name in any of them."""
-  columns = list(dict.fromkeys(name for row in rows for name in row))
-  text = io.StringIO()
-  writer = csv.DictWriter(text, columns, restval='', lineterminator='\n')
-  writer.writeheader()
-  writer.writerows(rows)
-  return text.getvalue()
+  except (ValueError, csv.Error) as error:
+    raise errors.InputError(
+      f'{path} is damaged ({error}). Remove it: the checkpoints are then evaluated again.'
+    ) from error
 
 
 def _show(settings, shown):

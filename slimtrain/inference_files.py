@@ -7,12 +7,12 @@ JSONL has `path`, and `classes`, `numbers` or `error`.
 """
 
 import contextlib
-import csv
 import json
 import os
 
 import numpy as np
 
+from datasets import csv_files
 from slimcompat import errors
 
 
@@ -57,8 +57,8 @@ class _File:
 
 class _TextFile(_File):
   def __init__(self, path, facts, top_k):
-    # Names of files are bytes, which need not be UTF-8.
-    super().__init__(path, 'w', encoding='utf-8', errors='surrogateescape', newline='')
+    # What is not UTF-8 of the names of files becomes an escape, as JSON has it.
+    super().__init__(path, 'w', encoding='utf-8', errors='backslashreplace', newline='')
     self._facts = facts
     self._num_ranks = min(top_k, facts.num_classes)
 
@@ -76,9 +76,9 @@ class CsvFile(_TextFile):
     else:
       columns = list(facts.class_names)
     self._num_columns = len(columns)
-    self._writer = csv.writer(self._file, lineterminator='\n')
+    self._writer = csv_files.Writer(self._file)
     with self._explained():
-      self._writer.writerow(['path', *columns, 'error'])
+      self._writer.write_row(['path', *columns, 'error'])
 
   def write(self, prediction, ranking):
     """Writes the row of a Prediction; `ranking` has (name, number) pairs."""
@@ -94,7 +94,7 @@ class CsvFile(_TextFile):
     else:
       cells = [_shown(number) for _, number in ranking]
     with self._explained():
-      self._writer.writerow([prediction.image.name, *cells, prediction.reason])
+      self._writer.write_row([prediction.image.name, *cells, prediction.reason])
 
 
 class JsonlFile(_TextFile):

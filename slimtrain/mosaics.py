@@ -6,6 +6,7 @@ from typing import NamedTuple
 from PIL import Image, ImageDraw, ImageFont
 
 from datasets import user_files
+from slimcompat import escapes
 
 PAGE_WIDTH = 1400  # Pixels.
 TILE_SIDE = 84
@@ -131,6 +132,7 @@ def _text_image(lines, font_size, color):
 
 def _shortened(line, font, width):
   """Returns the line, or as much of its beginning as `width` pixels hold."""
+  line = escapes.for_console(line, keeps_lines=False)
   if font.getlength(line) <= width:
     return line
   while line and font.getlength(line + '...') > width:

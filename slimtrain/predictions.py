@@ -30,11 +30,13 @@ and of both, up to 100 classes,
 For regression there are `target/NAME` and `prediction/NAME` of each target. Numbers have the digits
 that a float32 has, 9 significant ones.
 
+Names that begin like a formula, and characters that cannot be seen, are escaped;
+slimcompat.escapes.from_csv gives back the text.
+
 `logits.npy` holds what the net gave, float32 `[examples, classes]`, its rows in the order of those
 of the CSV file. Where crops or models are averaged, these are the logits of the mean probabilities.
 """
 
-import csv
 import dataclasses
 import functools
 import io
@@ -42,7 +44,7 @@ import os
 
 import numpy as np
 
-from datasets import records, user_files
+from datasets import csv_files, records, user_files
 from slimcompat import errors
 
 CSV_FILE = 'predictions.csv'
@@ -170,7 +172,7 @@ class Collector:
       labels[order],
       sources[order],
       {
-        key: [self._texts[index][column].decode('utf-8', 'replace') for index in order]
+        key: [self._texts[index][column].decode('utf-8', 'surrogateescape') for index in order]
         for column, key in enumerate(self._text_keys)
       },
       self._slice_key,
@@ -200,9 +202,9 @@ def write(directory, predictions, threshold):
   listed = columns(predictions, threshold)
   with user_files.open_atomically(os.path.join(directory, CSV_FILE)) as file:
     text = io.TextIOWrapper(file, encoding='utf-8', newline='')
-    writer = csv.writer(text, lineterminator='\n')
-    writer.writerow(listed)
-    writer.writerows(zip(*listed.values(), strict=True))
+    writer = csv_files.Writer(text)
+    writer.write_row(listed)
+    writer.write_rows(zip(*listed.values(), strict=True))
     text.detach()
   with user_files.open_atomically(os.path.join(directory, LOGITS_FILE)) as file:
     np.save(file, predictions.logits, allow_pickle=False)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import tqdm
 
-from datasets import user_files
+from datasets import csv_files, user_files
 from slimcompat import errors, garbage, tf
 from slimtrain import (
   checkpoints,
@@ -93,9 +93,10 @@ def find(settings):
   losses_lib.find(run.model.loss, data.task)
   curve = _run(_at_rising_rates(settings, run), data, settings.num_steps)
   rows = zip(*curve[:3], strict=True)
-  lines = ['learning_rate,loss,smoothed_loss', *(','.join(f'{x:.7g}' for x in row) for row in rows)]
+  cells = [[f'{x:.7g}' for x in row] for row in rows]
+  table = csv_files.to_text([('learning_rate', 'loss', 'smoothed_loss'), *cells])
   csv_path = os.path.join(run.train_dir, CSV_FILE)
-  files.write_text(csv_path, '\n'.join(lines) + '\n')
+  files.write_text(csv_path, table)
   console.say(f'Wrote {csv_path}')
   suggestion = suggest(curve)
   plot_path = os.path.join(run.train_dir, PLOT_FILE)

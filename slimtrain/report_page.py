@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from slimcompat import escapes
 from slimtrain import report_plots
 
 _MAX_CLASS_ROWS = 40  # Of more classes, only those with the smallest F1 are listed.
@@ -147,7 +148,7 @@ def make(content):
 
 
 def _text(value):
-  return html.escape(str(value))
+  return html.escape(escapes.for_console(str(value), keeps_lines=False))
 
 
 def _section(heading, body):

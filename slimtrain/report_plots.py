@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from slimcompat import escapes
 from slimtrain import assessment, figures
 
 _WIDTH = 4.4  # Inches; they are shown at about 100 pixels each, and as narrow as 340 pixels in all.
@@ -60,6 +61,7 @@ def _draw(title, text, height, draw, num_axes=1, **layout):
 
 def short(name, length=_MAX_NAME):
   """Returns a class name, cut where it is long."""
+  name = escapes.for_console(name, keeps_lines=False)
   return name if len(name) <= length else name[: length - 1] + '…'
 
 

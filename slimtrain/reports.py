@@ -9,13 +9,12 @@ Beside predictions.csv and logits.npy (see slimtrain.predictions) there are
                     true_negatives, false_positives, false_negatives, true_positives
 """
 
-import csv
-import io
 import math
 import os
 
 import numpy as np
 
+from datasets import csv_files
 from slimtrain import assessment as assessment_lib
 from slimtrain import (
   console,
@@ -117,9 +116,7 @@ def _confusion_rows(predicted, assessment):
 
 
 def _write_csv(path, rows):
-  text = io.StringIO()
-  csv.writer(text, lineterminator='\n').writerows(rows)
-  files.write_text(path, text.getvalue())
+  files.write_text(path, csv_files.to_text(rows))
 
 
 def _plots(predicted, assessment, records):

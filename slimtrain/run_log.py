@@ -37,11 +37,11 @@ again, and half a line that a kill left. What finds no room on a full disk is le
 import contextlib
 import csv
 import datetime
-import io
 import json
 import math
 import os
 
+from datasets import csv_files
 from slimtrain import console, files
 
 JSONL_FILE = 'metrics.jsonl'
@@ -206,22 +206,18 @@ def _append(path, text):
 
 def _to_csv(records, columns):
   """Returns the rows of `records`, a record None being the header, as text."""
-  text = io.StringIO()
-  writer = csv.writer(text, lineterminator='\n')
+  rows = []
   for record in records:
-    if record is None:
-      writer.writerow(columns)
-    else:
-      values = (record.get(name, '') for name in columns)
-      writer.writerow(['nan' if value is None else value for value in values])
-  return text.getvalue()
+    values = columns if record is None else [record.get(name, '') for name in columns]
+    rows.append(['nan' if value is None else value for value in values])
+  return csv_files.to_text(rows)
 
 
 def _read_columns(path):
   """Returns the header of a CSV file, [] if there is none."""
   try:
     with open(path, encoding='utf-8', newline='') as file:
-      columns = next(csv.reader(file), [])
+      columns = next(csv_files.read(file), [])
   except (OSError, ValueError, csv.Error):
     return []
   return columns if columns[:1] == ['kind'] else []

@@ -6,12 +6,12 @@ import os
 import shutil
 
 from slimcompat import errors, tf
-from slimtrain import checkpoints, console
+from slimtrain import checkpoints, console, files
 
 NUM_KEPT = 5  # Checkpoints, besides one every hour.
 # TensorFlow writes summaries in a thread that a full disk ends, so some room must be left.
 _LEAST_FREE_BYTES = 1 << 20
-_FULL = ('no space left', 'disk quota exceeded', 'file too large')
+is_full = files.is_full
 
 
 class Saver(tf.train.Saver):
@@ -114,12 +114,6 @@ def _forgiven_if_full():
   except (OSError, RuntimeError, tf.errors.OpError) as error:
     if not is_full(error):
       raise
-
-
-def is_full(error):
-  """Returns whether `error`, of TensorFlow or Python, comes of a disk without room."""
-  text = str(getattr(error, 'message', error)).lower()
-  return isinstance(error, tf.errors.ResourceExhaustedError) or any(word in text for word in _FULL)
 
 
 def _newest(folder):

@@ -7,7 +7,6 @@ by `group` holds another settings object, whose flags stand under a heading of t
 a notebook needs no flags.
 """
 
-import contextlib
 import dataclasses
 import importlib.util
 import operator
@@ -21,7 +20,7 @@ import typing
 from absl import app, flags
 
 from slimcompat import errors, tables
-from slimtrain import console, interruption
+from slimtrain import console, files, interruption
 
 FLAGS = flags.FLAGS
 
@@ -283,52 +282,64 @@ def run(defaults, action, complete=None, operands=None, leave=sys.exit):
     module_name=next(_groups(defaults))[0],
   )
 
-  def main(argv):
-    try:
-      if operands:
-        FLAGS[operands].value = [*FLAGS[operands].value, *argv[1:]]
-      elif len(argv) > 1:
-        raise errors.InputError(f'{argv[1]!r} is not a flag; flags look like --name=value.')
-      for path in split_names(FLAGS.plugin):
-        import_plugin(path)
-      settings = from_flags(type(defaults))
-      if complete:
-        settings = complete(settings, {name for name in FLAGS if FLAGS[name].present})
-      with interruption.raised():
-        action(settings)
-    except errors.InputError as error:
-      fail(error)
-    except interruption.EndedError as error:
-      error.args = (
-        f'{signal.Signals(error.signal_number).name} ended it. What is finished stays.',
-      )
-      fail(error)
-    except KeyboardInterrupt:
-      leave(128 + signal.SIGINT)
-    except Exception:
-      traceback.print_exc()
-      leave(1)
-    leave(0)
+  def act(argv):
+    if operands:
+      FLAGS[operands].value = [*FLAGS[operands].value, *argv[1:]]
+    elif len(argv) > 1:
+      raise errors.InputError(f'{argv[1]!r} is not a flag; flags look like --name=value.')
+    for path in split_names(FLAGS.plugin):
+      import_plugin(path)
+    settings = from_flags(type(defaults))
+    if complete:
+      settings = complete(settings, {name for name in FLAGS if FLAGS[name].present})
+    with interruption.raised():
+      action(settings)
 
-  def fail(error):
-    with contextlib.suppress(OSError):  # The terminal may be gone.
-      sys.stdout.flush()
-      sys.stderr.write(f'{os.path.basename(sys.argv[0])}: error: {error}\n')
-    leave(getattr(error, 'exit_code', 1))
+  def main(argv):
+    leave(console.finish(_exit_code(act, argv)))
 
   def parse(argv):
     try:
       if any(word in ('--help', '-help', '-h', '-?') for word in argv[1:]):
         _print_help(defaults, argv)
-        sys.exit(0)
+        sys.exit(console.finish(0))
       return FLAGS(argv)
     except (flags.Error, errors.InputError) as error:
-      fail(error)
+      leave(console.finish(_fail(error)))
+    except OSError as error:  # The help found no reader, or no room.
+      sys.exit(console.finish(0, error))
 
   console.start()
   # Flags may then stand after such words as well.
   FLAGS.set_gnu_getopt(bool(operands))
   app.run(main, flags_parser=parse)
+
+
+def _exit_code(act, argv):
+  """Calls `act` of `argv`; returns the exit code, having said what went wrong."""
+  try:
+    act(argv)
+  except errors.InputError as error:
+    return _fail(error)
+  except interruption.EndedError as error:
+    error.args = (f'{signal.Signals(error.signal_number).name} ended it. What is finished stays.',)
+    return _fail(error)
+  except KeyboardInterrupt:
+    return 128 + signal.SIGINT
+  except SystemExit as error:
+    return error.code
+  except Exception as error:
+    if files.is_of_disk(error):
+      return _fail(files.explain(error))
+    console.complain(traceback.format_exc().rstrip())
+    return 1
+  return 0
+
+
+def _fail(error):
+  """Says what is wrong in a sentence; returns the exit code."""
+  console.complain(f'{os.path.basename(sys.argv[0])}: error: {error}')
+  return getattr(error, 'exit_code', 1)
 
 
 def _print_help(defaults, argv):

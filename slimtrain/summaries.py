@@ -1,6 +1,6 @@
 """TensorBoard summaries, under the tags that slim gave them."""
 
-from slimcompat import slim, tf
+from slimcompat import escapes, slim, tf
 from slimtrain import visible_range
 
 _NUM_IMAGES = 16  # Of a batch, at most.
@@ -54,5 +54,8 @@ def add_weights():
 def scalars(values):
   """Returns a tf.Summary of {tag: number}."""
   return tf.Summary(
-    value=[tf.Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
+    value=[
+      tf.Summary.Value(tag=escapes.for_console(tag, keeps_lines=False), simple_value=value)
+      for tag, value in values.items()
+    ]
   )

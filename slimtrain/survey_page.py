@@ -2,12 +2,13 @@
 
 import io
 import os
+import warnings
 
 import numpy as np
 
 from datasets import image_decoding, image_measures, survey
 from slimcompat import errors
-from slimtrain import mosaics
+from slimtrain import mosaics, report_plots
 
 FILE_NAME = 'survey.png'
 _TILE_ROWS = 40  # Of all classes together, about.
@@ -70,22 +71,26 @@ def _findings(found):
 
 
 def _histograms(found):
+  import matplotlib
   from matplotlib import figure
 
   width = mosaics.PAGE_WIDTH - 2 * mosaics.MARGIN
-  plot = figure.Figure((width / _DPI, 8.0), dpi=_DPI, layout='constrained')
-  axes = plot.subplots(2, 3)
-  for axis in axes.flat:
-    axis.spines[['top', 'right']].set_visible(False)
-  _draw_classes(axes[0, 0], found)
-  widths, heights = found.column('width'), found.column('height')
-  _draw_sides(axes[0, 1], widths, heights)
-  _draw_shorter_sides(axes[0, 2], np.minimum(widths, heights))
-  _draw_ratios(axes[1, 0], widths / heights)
-  _draw_channels(axes[1, 1], found)
-  _draw_kinds(axes[1, 2], found)
-  drawn = io.BytesIO()
-  plot.savefig(drawn, format='png')
+  # Names of classes are no formulas.
+  with matplotlib.rc_context({'text.parse_math': False}), warnings.catch_warnings():
+    warnings.filterwarnings('ignore', 'Glyph .* missing')
+    plot = figure.Figure((width / _DPI, 8.0), dpi=_DPI, layout='constrained')
+    axes = plot.subplots(2, 3)
+    for axis in axes.flat:
+      axis.spines[['top', 'right']].set_visible(False)
+    _draw_classes(axes[0, 0], found)
+    widths, heights = found.column('width'), found.column('height')
+    _draw_sides(axes[0, 1], widths, heights)
+    _draw_shorter_sides(axes[0, 2], np.minimum(widths, heights))
+    _draw_ratios(axes[1, 0], widths / heights)
+    _draw_channels(axes[1, 1], found)
+    _draw_kinds(axes[1, 2], found)
+    drawn = io.BytesIO()
+    plot.savefig(drawn, format='png')
   with image_decoding.open_image(drawn.getvalue()) as image:
     return image.convert('RGB')
 
@@ -117,7 +122,7 @@ def _draw_classes(axis, found):
       lengths = np.array([counts[name].get(split, 0) for name in names])
       axis.barh(range(len(names)), lengths, left=left, color=color, label=split)
       left += lengths
-    labels = [name if len(name) <= 18 else name[:17] + '…' for name in names]
+    labels = [report_plots.short(name, 18) for name in names]
     axis.set_yticks(range(len(names)), labels)
     axis.set(xlabel='images')
     if len(splits) > 1:

@@ -7,6 +7,7 @@ the checkout put behind it sees what it would see behind Python itself, which ru
 
 import array
 import contextlib
+import io
 import json
 import os
 import pathlib
@@ -97,6 +98,12 @@ def _run(arguments, folder, environment, fds):
   os.chdir(folder)
   os.environ.clear()
   os.environ.update(environment)
+  # As Python makes them at its start, for these files.
+  encoding, _, errors = environment.get('PYTHONIOENCODING', 'utf-8').partition(':')
+  for name, number in (('stdout', 1), ('stderr', 2)):
+    usual = 'strict' if name == 'stdout' else 'backslashreplace'
+    made = io.FileIO(number, 'w', closefd=False)
+    setattr(sys, name, io.TextIOWrapper(io.BufferedWriter(made), encoding, errors or usual))
   code = 0
   try:
     if arguments[0] in ('-c', '-m'):
@@ -118,8 +125,11 @@ def _run(arguments, folder, environment, fds):
   except BaseException:
     traceback.print_exc()
     code = 1
-  sys.stdout.flush()
-  sys.stderr.flush()
+  try:
+    sys.stdout.flush()
+    sys.stderr.flush()
+  except OSError:
+    code = 120  # As Python ends then.
   os._exit(code)
 
 
