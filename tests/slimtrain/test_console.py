@@ -137,8 +137,6 @@ SCRIPTS = {
   'convert': 'download_and_convert_data.py --image_dir=images --dataset_dir=data2',
   'inspect_checkpoint': 'inspect_checkpoint.py --checkpoint_path=run',
   'inspect_dataset': 'inspect_dataset.py --survey --dataset_dir=data --output_dir=survey',
-  'find_rate': f'find_learning_rate.py {_DATA} {_NET} --train_dir=rates --num_steps=12'
-  ' --max_rate=0.1',
   'benchmark': 'benchmark_model.py --checkpoint_path=run --batch_sizes=1,2 --seconds=0.01',
   'cluster': 'launch_local_cluster.py --logs_dir=logs --num_workers=1 --'
   f' {ROOT}/inspect_checkpoint.py --help',
