@@ -201,6 +201,9 @@ def report(info: dataset_info.DatasetInfo, settings: ConversionSettings) -> str:
   if ignored:
     names = [os.path.relpath(path, settings.image_dir) for path in ignored]
     sentences.append(f'Left out, not being images of a class: {_listing(names)}.')
+  bits_sentence = image_files.describe_bits(info.value_bits, info.image_bits)
+  if bits_sentence:
+    sentences.append(bits_sentence)
   sentences.append(
     f'Train with --dataset_name={settings.dataset_name or image_folder.NAME}'
     f' --dataset_dir={settings.dataset_dir}.'

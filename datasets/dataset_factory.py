@@ -20,6 +20,7 @@ from datasets import (
   dataset_utils,
   digits,
   flowers,
+  image_files,
   image_folder,
   imagenet,
   mnist,
@@ -357,6 +358,7 @@ def _image_item(row, settings, info, image_dir):
     shape_keys=_names(settings.record_shape_key) if may_be_raw and not raw_shape else (),
     raw_shape=raw_shape,
     image_dir=image_dir,
+    convert_file=image_files.make_converter(info.image_bits if info else None),
   )
 
 

@@ -50,6 +50,10 @@ class DatasetInfo:
   keys: tuple[str, ...]  # Of a record.
   splits: Mapping[str, Split]
   task: str = TASKS[0]
+  # How many bits the values of images of 16 were taken to have, where it is not 16.
+  image_bits: int | None = None
+  # How many images came from files of 16 bits, by the bits that the largest value of each takes.
+  value_bits: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
   @property
   def num_classes(self) -> int:
@@ -106,6 +110,12 @@ def _parse(content):
       for name, split in content['splits'].items()
     },
     task=_checked(content['task'], str),
+    image_bits=_checked(content.get('image_bits'), int | None),
+    # Numbers by numbers, as JSON has them.
+    value_bits={
+      str(int(bits)): _checked(count, int)
+      for bits, count in _checked(content.get('value_bits', {}), dict).items()
+    },
   )
   if info.task not in TASKS:
     raise ValueError(f'the task {info.task!r} is none of {", ".join(TASKS)}')

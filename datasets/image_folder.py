@@ -107,6 +107,7 @@ def convert_source(
       num_shards,
       source.task,
       channels=None if settings.keep_gray else 3,
+      image_bits=settings.image_bits,
       plan=plan,
     )
 

@@ -1,17 +1,16 @@
 """What a survey wants to know of one image file."""
 
 import hashlib
+import io
 from typing import NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image
 
 from datasets import image_decoding
 
 SIGNATURE_SIDE = 8  # Pixels.
 _VALUES = np.arange(256.0)
-_UPRIGHT = (0, 1)  # Values of EXIF's orientation.
-_GRAY_MODES = ('1', 'L', 'LA', 'La')
 # What Pillow's modes are called here; others keep their names.
 _MODE_NAMES = {'L': 'gray', '1': 'black/white', 'P': 'palette', 'LA': 'gray+alpha', 'I': '32 bit'}
 
@@ -29,34 +28,38 @@ class Measure(NamedTuple):
   signature: np.ndarray  # uint8 [8, 8, 3]: the picture made tiny.
   channel_sums: np.ndarray  # [3]: of R, G and B, in [0, 255].
   channel_square_sums: np.ndarray  # [3].
+  value_bits: int | None  # As image_decoding.Decoded has them.
 
 
-def decode(data: bytes, makes_upright: bool = True) -> tuple[Image.Image, str, str, bool]:
+def decode(
+  data: bytes, makes_upright: bool = True, image_bits: int | None = None
+) -> tuple[Image.Image, str, str, bool, int | None]:
   """Decodes an image file.
 
   Args:
     data: its bytes.
     makes_upright: whether to turn it as EXIF says.
+    image_bits: as for `image_decoding.decode`.
 
   Returns:
-    the image with 1 or 3 channels of 8 bits, its format, its mode, and whether EXIF turns it.
+    the image with 1 or 3 channels of 8 bits, its format, its mode, whether EXIF turns it, and the
+    bits that its values take, as image_decoding.Decoded has them.
 
   Raises:
     ValueError: when it cannot be decoded, with the reason.
   """
-  with image_decoding.open_image(data) as image:
+  file = io.BytesIO(data)
+  with image_decoding.open_image(file) as image:
     image_format = 'JPEG' if image.format == 'MPO' else image.format
-    is_turned = image.getexif().get(ExifTags.Base.Orientation, 1) not in _UPRIGHT
+    is_turned = not image_decoding.is_upright(image, file)
     mode = '16 bit' if image.mode.startswith('I;16') else _MODE_NAMES.get(image.mode, image.mode)
-    picture = _as_gray_or_rgb(
-      ImageOps.exif_transpose(image) if is_turned and makes_upright else image
-    )
-  return picture, image_format, mode, is_turned
+    decoded = image_decoding.decode(image, file, image_bits, makes_upright)
+  return decoded.image, image_format, mode, is_turned, decoded.value_bits
 
 
-def measure(data: bytes, makes_upright: bool = True) -> Measure:
+def measure(data: bytes, makes_upright: bool = True, image_bits: int | None = None) -> Measure:
   """Returns the Measure of an image file; the arguments and errors are those of `decode`."""
-  picture, image_format, mode, is_turned = decode(data, makes_upright)
+  picture, image_format, mode, is_turned, value_bits = decode(data, makes_upright, image_bits)
   histograms = np.array(picture.histogram(), np.float64).reshape(-1, 256)
   digest = hashlib.sha256(f'{picture.size} {picture.mode}'.encode())
   digest.update(picture.tobytes())
@@ -73,19 +76,5 @@ def measure(data: bytes, makes_upright: bool = True) -> Measure:
     np.asarray(tiny.convert('RGB')),
     np.broadcast_to(histograms @ _VALUES, 3),
     np.broadcast_to(histograms @ _VALUES**2, 3),
+    value_bits,
   )
-
-
-def _as_gray_or_rgb(image):
-  """Returns a Pillow image of mode L or RGB, without transparency."""
-  if image.mode in ('L', 'RGB'):
-    image.load()
-    return image.copy()
-  if image.mode in ('I', 'F'):
-    raise ValueError(f'its pixels have no known range (mode {image.mode})')
-  if image.mode.startswith('I;16'):
-    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-  if image.mode in _GRAY_MODES:
-    return image.convert('L')
-  # By way of RGBA a palette's colours stay as they are, even of transparent pixels.
-  return (image.convert('RGBA') if image.mode == 'P' else image).convert('RGB')

@@ -14,6 +14,9 @@ IMAGE_KEY = 'image/encoded'
 HEIGHT_KEY = 'image/height'
 WIDTH_KEY = 'image/width'
 FILENAME_KEY = 'image/filename'  # Of the image file, within the folder that was converted.
+# In a record that is read in place of one whose image is in a file: whether that file is read as it
+# is, 1, or as what converting makes of it.
+PLAIN_FILE_KEY = 'image/file/is_plain'
 FORMAT_KEY = 'image/format'
 SHAPE_KEY = 'image/shape'  # [height, width, channels] of pixels that are not encoded.
 LABEL_KEY = 'image/class/label'  # One class, or as many as apply.
@@ -106,6 +109,7 @@ class EncodedImage(decoders.ItemHandler):
     shape_keys: tuple[str, ...] = (),
     raw_shape: tuple[int, int, int] | None = None,
     image_dir: str | None = None,
+    convert_file: Callable[[bytes], bytes] | None = None,
   ):
     """Makes a handler of the image at `key`.
 
@@ -116,15 +120,20 @@ class EncodedImage(decoders.ItemHandler):
       raw_shape: of all images, none of which is encoded.
       image_dir: the folder with the image files that the records name; None for the images in the
         records.
+      convert_file: with an `image_dir`, a function of the path of an image file that returns what
+        converting makes of it, and raises ValueError where it makes nothing; None reads all files
+        as they are.
     """
     if image_dir is not None:
       key, shape_keys, raw_shape = FILENAME_KEY, (), None
-    super().__init__([key, *([FORMAT_KEY, *shape_keys] if shape_keys else [])])
+    keys = [key, *([FORMAT_KEY, *shape_keys] if shape_keys else [])]
+    super().__init__(keys if image_dir is None else [*keys, PLAIN_FILE_KEY])
     self.shape = shape
     self._key = key
     self._shape_keys = shape_keys
     self._raw_shape = raw_shape
     self._image_dir = image_dir
+    self._convert_file = convert_file
 
   @property
   def features(self) -> dict[str, object]:
@@ -133,6 +142,8 @@ class EncodedImage(decoders.ItemHandler):
     if self._shape_keys:
       features[FORMAT_KEY] = tf.FixedLenFeature([], tf.string, default_value='')
     features[self._key] = tf.FixedLenFeature([], tf.string)
+    if self._image_dir is not None:
+      features[PLAIN_FILE_KEY] = tf.FixedLenFeature([], tf.int64, default_value=0)
     return features
 
   def encoded(self, keys_to_tensors) -> tf.Tensor:
@@ -140,7 +151,18 @@ class EncodedImage(decoders.ItemHandler):
     if self._image_dir is None:
       return keys_to_tensors[self._key]
     folder = os.path.join(self._image_dir, '')
-    return tf.io.read_file(tf.strings.join([folder, keys_to_tensors[self._key]]))
+    path = tf.strings.join([folder, keys_to_tensors[self._key]])
+
+    if self._convert_file is None:
+      return tf.io.read_file(path)
+
+    def convert():
+      encoded = tf.numpy_function(self._convert_file, [path], tf.string)
+      return tf.ensure_shape(encoded, [])
+
+    # What TensorFlow reads as converting does needs no help of Python, where one thread runs.
+    is_plain = tf.equal(keys_to_tensors[PLAIN_FILE_KEY], 1)
+    return tf.cond(is_plain, lambda: tf.io.read_file(path), convert)
 
   def is_raw(self, keys_to_tensors) -> tf.Tensor | bool:
     """Returns whether these are not encoded: a scalar where it depends on the record."""

@@ -1,5 +1,6 @@
 """Writing a dataset as sharded TFRecords that never look finished before they are."""
 
+import collections
 import contextlib
 import json
 import os
@@ -34,6 +35,8 @@ class EncodedExample(NamedTuple):
   label: int | tuple[int, ...] | tuple[float, ...]  # As the dataset's task has it.
   # What the record holds besides, by key.
   more: Mapping[str, tf.train.Feature] = {}
+  # Bits that the largest value of its file takes, where these may be 16.
+  value_bits: int | None = None
 
 
 class Reject(NamedTuple):
@@ -72,6 +75,7 @@ def write(
   num_shards: int = DEFAULT_NUM_SHARDS,
   task: str = 'single_label',
   channels: int | None = None,
+  image_bits: int | None = None,
   plan: str | None = None,
   name_files: Callable[[str, str, int, int], list[str]] = file_names,
 ) -> dataset_info.DatasetInfo:
@@ -88,6 +92,7 @@ def write(
       left out.
     task: one of dataset_info.TASKS.
     channels: as which the images are meant to be decoded; None is 1 when all are gray, else 3.
+    image_bits: how many bits the values of images of 16 were taken to have; None is 16.
     plan: when given, all that the records depend on. What is written is then kept when it is
       interrupted, and another call of the same plan goes on from the shards that are whole.
     name_files: names the shards, as `file_names` does.
@@ -127,6 +132,8 @@ def write(
         keys=tuple(sorted({key for result in all_results for key in result.keys})),
         splits={split_name: _as_split(of_split) for split_name, of_split in results.items()},
         task=task,
+        image_bits=image_bits,
+        value_bits=_total(result.value_bits for result in all_results),
       )
       dataset_info.write(info, dataset_dir)
   except (OSError, tf.errors.OpError) as error:
@@ -186,6 +193,7 @@ class _Result(NamedTuple):
   image_formats: list[str]
   keys: list[str]
   rejects: list[Reject]
+  value_bits: dict[str, int]  # As DatasetInfo has them.
 
 
 def _write_split(dataset_dir, folder, names, examples, task, num_classes):
@@ -220,6 +228,7 @@ def _write_shard(folder, name, examples, task, num_classes):
   """Writes a shard and, last, the file that tells what is in it, a _Result."""
   class_counts = np.zeros(num_classes, int)
   channels, image_formats, keys, rejects = 1, set(), set(), []
+  value_bits = collections.Counter()
   path = os.path.join(folder, name)
   num_records = 0
   with tf.io.TFRecordWriter(path) as file:
@@ -234,6 +243,8 @@ def _write_shard(folder, name, examples, task, num_classes):
         class_counts[np.array(example.label, int)] += 1
       channels = max(channels, example.channels)
       image_formats.add(example.image_format)
+      if example.value_bits is not None:
+        value_bits[str(example.value_bits)] += 1
       keys.update(record.features.feature)
   user_files.flush_to_disk(path)
   result = _Result(
@@ -245,6 +256,7 @@ def _write_shard(folder, name, examples, task, num_classes):
     sorted(image_formats),
     sorted(keys),
     rejects,
+    value_bits,
   )
   user_files.write_atomically(path + _RESULT_ENDING, json.dumps(result._asdict()))
   return result
@@ -280,6 +292,12 @@ def _check_not_empty(results):
         f'None of the images for {split_name} can be used; the first is {first.name}:'
         f' {first.reason}. Nothing was written.'
       )
+
+
+def _total(counts):
+  """Returns the sum of counts by number of bits, fewest bits first."""
+  total = sum(map(collections.Counter, counts), collections.Counter())
+  return dict(sorted(total.items(), key=lambda item: int(item[0])))
 
 
 def _as_split(results):

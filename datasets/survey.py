@@ -30,6 +30,7 @@ class Survey(NamedTuple):
   unreadable: list[tuple[survey_sources.Entry, str]]  # The others, with the reasons.
   exact: list[list[int]]  # Groups of equal pictures.
   near: list[list[int]]  # Groups of nearly equal ones, turned or mirrored, too.
+  image_bits: int | None = None  # As `make` got it.
 
   def column(self, name: str) -> np.ndarray:
     """Returns a field of all measures."""
@@ -51,8 +52,12 @@ class Survey(NamedTuple):
     return len({self.entries[index].split for index in group}) > 1
 
 
-def make(entries: Iterable[survey_sources.Entry]) -> Survey:
+def make(entries: Iterable[survey_sources.Entry], image_bits: int | None = None) -> Survey:
   """Reads and measures all images.
+
+  Args:
+    entries: where they are.
+    image_bits: as for `image_decoding.decode`.
 
   Raises:
     InputError: when none can be decoded.
@@ -61,7 +66,7 @@ def make(entries: Iterable[survey_sources.Entry]) -> Survey:
   with warnings.catch_warnings():
     # Of sizes, which are checked, and of odd metadata.
     warnings.simplefilter('ignore')
-    for entry, measure in _measure_all(entries):
+    for entry, measure in _measure_all(entries, image_bits):
       if isinstance(measure, str):
         unreadable.append((entry, measure))
       else:
@@ -75,10 +80,11 @@ def make(entries: Iterable[survey_sources.Entry]) -> Survey:
   others = {index for group in exact for index in group[1:]}
   kept = np.array([index for index in range(len(found)) if index not in others])
   near = duplicates.find_near(np.stack([measures[index].signature for index in kept]))
-  return Survey(found, measures, unreadable, exact, [kept[group].tolist() for group in near])
+  near = [kept[group].tolist() for group in near]
+  return Survey(found, measures, unreadable, exact, near, image_bits)
 
 
-def _measure_all(entries):
+def _measure_all(entries, image_bits):
   """Yields each Entry with its Measure, or with the reason why there is none."""
   num_workers = os.cpu_count() or 1
   total = len(entries) if isinstance(entries, list) else None
@@ -95,7 +101,7 @@ def _measure_all(entries):
 
     try:
       for entry in entries:
-        pending.append((entry, pool.submit(_measure, entry)))
+        pending.append((entry, pool.submit(_measure, entry, image_bits)))
         if len(pending) > 8 * num_workers:
           yield next_result()
       while pending:
@@ -104,9 +110,9 @@ def _measure_all(entries):
       pool.shutdown(cancel_futures=True)
 
 
-def _measure(entry):
+def _measure(entry, image_bits):
   try:
-    return image_measures.measure(entry.read(), entry.makes_upright)
+    return image_measures.measure(entry.read(), entry.makes_upright, image_bits)
   except OSError as error:
     return error.strerror or str(error)
   except ValueError as error:
@@ -203,6 +209,15 @@ def summarize(survey: Survey) -> dict:
     'losses': {str(size): losses(survey, size) for size in INPUT_SIZES},
     'formats': dict(collections.Counter(survey.column('image_format').tolist()).most_common()),
     'channels': dict(collections.Counter(survey.column('mode').tolist()).most_common()),
+    'image_bits': survey.image_bits,
+    'value_bits': {
+      str(bits): count
+      for bits, count in sorted(
+        collections.Counter(
+          measure.value_bits for measure in survey.measures if measure.value_bits is not None
+        ).items()
+      )
+    },
     'channel_means': means,
     'channel_stds': stds,
     'turned_by_exif': [names[index] for index in np.flatnonzero(survey.column('is_turned'))],

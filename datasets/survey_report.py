@@ -1,6 +1,6 @@
 """A survey as text for the console."""
 
-from datasets import survey
+from datasets import image_files, survey
 
 _MAX_CLASSES_SHOWN = 20
 _MAX_NAMES_SHOWN = 8
@@ -22,6 +22,7 @@ def report(summary: dict) -> str:
     _losses(summary),
     _kinds(summary),
     _numbers(summary),
+    image_files.describe_bits(summary['value_bits'], summary['image_bits']),
     *_warnings(summary),
   ]
   return '\n\n'.join(block for block in blocks if block)

@@ -10,6 +10,7 @@ import numpy as np
 from datasets import (
   dataset_factory,
   extraction,
+  image_files,
   image_measures,
   integrity,
   record_sets,
@@ -66,6 +67,12 @@ class InspectionSettings(settings_lib.Settings):
   )
   image_list: str | None = settings_lib.setting(
     None, 'A CSV or JSONL list of images to look into, as converting takes it; see --task_type.'
+  )
+  image_bits: int | None = settings_lib.setting(
+    None,
+    'Bits that hold every value of image files of 16 bits per value, as for converting. Unset: 16.',
+    lower=9,
+    upper=16,
   )
   output_dir: str | None = settings_lib.setting(
     None, 'Where files go. Unset: those of a survey and a preview go to --dataset_dir.'
@@ -150,6 +157,11 @@ def _check(settings):
     raise errors.InputError(
       f'{of_records[0]} looks into records, but {sources[0]} stands for images. Give --dataset_dir.'
     )
+  if settings.image_bits and not (settings.image_dir or settings.image_list):
+    raise errors.InputError(
+      f'--image_bits={settings.image_bits} is for image files; records hold what converting made of'
+      ' them. Leave it out, or give --image_dir or --image_list.'
+    )
   writes_copies = settings.repair or settings.extract is not None
   draws = settings.survey or settings.preview_augmentation
   if not settings.output_dir and (writes_copies or (draws and not settings.dataset_dir)):
@@ -176,17 +188,22 @@ def _output_dir(settings):
 
 def _survey(settings, record_set):
   output_dir = _output_dir(settings)
-  found = survey.make(_entries(settings, record_set))
+  found = survey.make(_entries(settings, record_set), settings.image_bits)
   summary = survey.summarize(found)
   survey_file.write(summary, output_dir)
   console.say(survey_report.report(summary))
+  info = record_set.info if record_set else None
+  if info and (warning := image_files.describe_bits(info.value_bits, info.image_bits)):
+    console.say(warning)
   path = survey_page.write(found, output_dir)
   console.say(f'\nWritten: {path} and {os.path.join(output_dir, survey_file.NAME)}.')
 
 
 def _preview(settings, record_set):
   output_dir = _output_dir(settings)
-  pictures = _examples(_entries(settings, record_set), settings.preview.preview_seed)
+  pictures = _examples(
+    _entries(settings, record_set), settings.preview.preview_seed, settings.image_bits
+  )
   name = settings.preview.preprocessing_name
   path = preview.write(
     pictures,
@@ -198,7 +215,7 @@ def _preview(settings, record_set):
   console.say(f'Written: {path}.')
 
 
-def _examples(entries, seed):
+def _examples(entries, seed, image_bits=None):
   """Returns some images, of as many classes as there are."""
   if not isinstance(entries, list):
     entries = list(itertools.islice(entries, _NUM_CANDIDATES))
@@ -211,7 +228,8 @@ def _examples(entries, seed):
   pictures = []
   for entry in by_turns:
     with contextlib.suppress(ValueError, OSError):
-      pictures.append(image_measures.decode(entry.read(), entry.makes_upright)[0])
+      picture, *_ = image_measures.decode(entry.read(), entry.makes_upright, image_bits)
+      pictures.append(picture)
     if len(pictures) == preview.NUM_EXAMPLES:
       break
   if not pictures:

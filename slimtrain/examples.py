@@ -31,7 +31,7 @@ def keep(data, settings, texts=None):
     examples = read(list_files(data), data, num_readers=1)
     if settings.input_mode == 'files':
       strip = kept_examples.without_image(
-        settings.layout.record_image_key, settings.image_dir, data.files
+        settings.layout.record_image_key, settings.image_dir, data.files, data.image_bits
       )
       kept.fill(examples, data.num_examples, 'Listing images', 0, strip)
     else:

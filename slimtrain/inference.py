@@ -1,8 +1,10 @@
 """What a trained model says of images: one graph for all of them, in batches made ahead."""
 
+import collections
 import contextlib
 import dataclasses
 import functools
+import threading
 import types
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -11,8 +13,8 @@ import numpy as np
 import tqdm
 
 from datasets import image_files, shards, unlabelled_images
-from slimcompat import tf
-from slimtrain import deployment, exported_models, inputs, models, trained_models
+from slimcompat import errors, tf
+from slimtrain import console, deployment, exported_models, inputs, models, trained_models
 from slimtrain import examples as examples_lib
 from slimtrain import settings as settings_lib
 
@@ -58,7 +60,8 @@ def predict(images, trained, settings, add_outputs=None, shows_progress=False):
   """
   with contextlib.ExitStack() as stack:
     stack.enter_context(tf.Graph().as_default())
-    loader = _Loader(images, stack.enter_context(image_files.ImageLoader(settings.conversion)))
+    conversion = _conversion(settings.conversion, trained.facts)
+    loader = _Loader(images, stack.enter_context(image_files.ImageLoader(conversion)))
     batches = make_batches(len(images), loader.load, trained.facts, settings)
     with tf.device('/cpu:0'):
       iterator = tf.data.make_initializable_iterator(batches)
@@ -103,6 +106,19 @@ def predict(images, trained, settings, add_outputs=None, shows_progress=False):
           yield Prediction(images[number], logits[row], means[row], outputs=more)
       bar.update(end - next_number)
       next_number = end
+    loader.warn(conversion.image_bits)
+
+
+def _conversion(conversion, facts):
+  """Returns the ImageSettings, completed by how the images of training were converted."""
+  if facts.image_bits is None:
+    return conversion
+  if conversion.image_bits not in (None, facts.image_bits):
+    raise errors.InputError(
+      f'--image_bits={conversion.image_bits} contradicts the model, whose training images were'
+      f' converted with --image_bits={facts.image_bits}. Leave the flag out.'
+    )
+  return dataclasses.replace(conversion, image_bits=facts.image_bits)
 
 
 def _run_exported(session, exported, numbers, pixels):
@@ -146,6 +162,8 @@ class _Loader:
     self._images = images
     self._loader = loader
     self._reasons = {}
+    self._value_bits = collections.Counter()
+    self._lock = threading.Lock()
 
   def load(self, number):
     """Returns the bytes to decode of the image `number`, none where there are none."""
@@ -162,10 +180,20 @@ class _Loader:
         return data
       prepared = self._loader.prepare(image.name, data)
       if not isinstance(prepared, shards.Reject):
+        if prepared.value_bits is not None:
+          with self._lock:
+            self._value_bits[str(prepared.value_bits)] += 1
         return prepared.data
       reason = prepared.reason
     self._reasons[int(number)] = reason
     return b''
+
+  def warn(self, image_bits):
+    """Says when images of 16 bits were darker than they need be."""
+    advice = 'and those of training were converted with --image_bits={0}, give --image_bits={0}'
+    warning = image_files.describe_bits(self._value_bits, image_bits, advice)
+    if warning:
+      console.say(warning)
 
   def reason(self, number):
     """Returns why the image `number` could not be decoded."""

@@ -158,6 +158,7 @@ class Data(NamedTuple):
   num_skipped: int = 0
   compressions: tuple[str, ...] = ()  # Of each file, as tf.data names them; none: of no file.
   counts: tuple[int, ...] = ()  # Examples in each file.
+  image_bits: int | None = None  # Of the values of images of 16, where converting took fewer.
 
 
 class Batch(NamedTuple):
@@ -226,6 +227,7 @@ def load_data(settings):
     dataset.task,
     compressions=compressions if any(compressions) else (),
     counts=tuple(counts.values()),
+    image_bits=info.image_bits if info else None,
     **kept,
   )
   for sentence in data.skipped:

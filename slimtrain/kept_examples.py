@@ -4,7 +4,7 @@ import os
 
 import tqdm
 
-from datasets import image_decoding, records, user_files
+from datasets import image_files, records, user_files
 from slimcompat import errors, tf
 
 _NUM_BEFORE_ESTIMATE = 100  # Examples after which the memory needed is reckoned.
@@ -74,31 +74,38 @@ def _check_memory(num_bytes):
     )
 
 
-def without_image(image_key, image_dir, files):
+def without_image(image_key, image_dir, files, image_bits=None):
   """Returns a function of (source, record) that returns these, the record without its image.
+
+  The record says instead whether its file is read as it is.
 
   Args:
     image_key: of the image in the record.
     image_dir: the folder of the image files.
     files: the paths of the records' files.
+    image_bits: as the images were converted with.
 
-  The function raises InputError when the image file is missing, or not of the record's size.
+  The function raises InputError when the image file is missing, none that converting takes, or not
+  of the record's size.
   """
+  encoder = image_files.make_encoder(image_bits)
 
   def strip(example):
     source, record = example
     parsed = tf.train.Example.FromString(record)
     features = parsed.features.feature
-    name = features[records.FILENAME_KEY].bytes_list.value[0].decode()
-    stated = [features[key].int64_list.value for key in (records.WIDTH_KEY, records.HEIGHT_KEY)]
-    path = os.path.join(image_dir, name)
     where = f'which the record {source[1]} (counted from 0) of {files[source[0]]} names'
+    names = features[records.FILENAME_KEY].bytes_list.value
+    if not names:
+      raise errors.InputError(
+        f'The record {source[1]} (counted from 0) of {files[source[0]]} names no image file by'
+        f' {records.FILENAME_KEY}. Use the records, without --input_mode=files.'
+      )
+    stated = [features[key].int64_list.value for key in (records.WIDTH_KEY, records.HEIGHT_KEY)]
+    path = os.path.join(image_dir, os.fsdecode(names[0]))
     try:
-      with (
-        user_files.open_regular(path) as file,
-        image_decoding.open_image(file, max_pixels=2**62) as image,
-      ):
-        size = image.size
+      with user_files.open_regular(path) as file:
+        is_plain, size = encoder.stays(file)
     except (OSError, ValueError) as error:
       reason = getattr(error, 'strerror', None) or error
       raise errors.InputError(
@@ -110,6 +117,7 @@ def without_image(image_key, image_dir, files):
         ' when it was converted, or afterwards. Use the records.'
       )
     features.pop(image_key, None)
+    features[records.PLAIN_FILE_KEY].int64_list.value[:] = [int(is_plain)]
     return source, parsed.SerializeToString()
 
   return strip

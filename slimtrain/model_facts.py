@@ -30,6 +30,7 @@ class ModelFacts:
   use_grayscale: bool  # Whether preprocessing makes images gray.
   moving_average_decay: float | None = None  # None: no averages were kept.
   decoded_channels: int | None = None  # Of the images before preprocessing. None: not known.
+  image_bits: int | None = None  # Of the values of image files of 16, as they were converted.
 
   def decode(self, encoded):
     """Returns uint8 [height, width, channels] of a JPEG, PNG, BMP or GIF, as evaluation has it.
@@ -82,6 +83,7 @@ def of_run(settings, data, num_channels):
     settings.data.use_grayscale,
     settings.moving_average_decay,
     getattr(data.dataset.decoder, 'num_channels', None),
+    data.image_bits,
   )
 
 

@@ -212,7 +212,7 @@ def _repeated(found):
     for index in group[:_MAX_GROUP_SIZE]:
       entry = found.entries[index]
       caption = f'{", ".join(entry.classes)}\n{entry.split}'.strip()
-      cluster.append(_tile(entry, color, caption))
+      cluster.append(_tile(entry, found.image_bits, color, caption))
     clusters.append(cluster)
   rows = [[]]
   for cluster in clusters:
@@ -231,7 +231,7 @@ def _turned(found):
   turned = np.flatnonzero(found.column('is_turned'))
   if not len(turned):
     return
-  tiles = [_tile(found.entries[index]) for index in turned[:_MAX_TURNED]]
+  tiles = [_tile(found.entries[index], found.image_bits) for index in turned[:_MAX_TURNED]]
   if found.entries[turned[0]].makes_upright:
     text = 'Shown upright, as converting makes them.'
   else:
@@ -263,7 +263,11 @@ def _classes(found):
     random.shuffle(others)
     shown = [*odd, *sorted(others[: num_tiles - len(odd)])]
     tiles = [
-      _tile(found.entries[i], _CONTRADICTION if i in contradictory else _ODD if i in odd else None)
+      _tile(
+        found.entries[i],
+        found.image_bits,
+        _CONTRADICTION if i in contradictory else _ODD if i in odd else None,
+      )
       for i in shown
     ]
     title = f'{name or "Images"}: {len(members):,} images'
@@ -277,8 +281,8 @@ def _classes(found):
     yield mosaics.Block(f'and {len(counts) - len(names):,} more classes')
 
 
-def _tile(entry, frame=None, caption=''):
-  picture, *_ = image_measures.decode(entry.read(), entry.makes_upright)
+def _tile(entry, image_bits, frame=None, caption=''):
+  picture, *_ = image_measures.decode(entry.read(), entry.makes_upright, image_bits)
   picture.thumbnail((2 * mosaics.TILE_SIDE, 2 * mosaics.TILE_SIDE))
   return mosaics.Tile(picture, frame, caption)
 

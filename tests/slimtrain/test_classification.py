@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -488,3 +489,33 @@ def test_equal_classes_come_in_their_order(root):
   values = np.array([1, 2, 2])
   predicted = inference.Prediction(None, values, values)
   assert [name for name, _ in classification.rank(facts, predicted, 3, 0.5)] == ['b', 'c', 'a']
+
+
+def test_values_of_12_bits_are_taken_as_the_training_images_were(root, tmp_path, caplog):
+  caplog.set_level('INFO', 'slimtrain')
+  values = np.random.RandomState(5).randint(0, 4096, (48, 64)).astype(np.uint16)
+  Image.fromarray(values).save(tmp_path / 'deep.png')
+  Image.fromarray((values >> 4).astype(np.uint8)).save(tmp_path / 'plain.png')
+  shutil.copytree(root / 'run', tmp_path / 'run')
+  run = os.path.join('run', 'model.ckpt-30')
+
+  def logits(*images, **flags):
+    chosen = settings(tmp_path, *images, run=run, **flags)
+    trained = classification.find_model(chosen)
+    images = classification.find_images(chosen)
+    return [found.logits for found in inference.predict(images, trained, chosen.batches)]
+
+  (dark,) = logits(tmp_path / 'deep.png')
+  assert '1 of 1 images from files with 16 bits' in caplog.text
+  assert 'give --image_bits=12' in caplog.text
+  caplog.clear()
+  scaled, plain = logits(tmp_path / 'deep.png', tmp_path / 'plain.png', image_bits=12)
+  np.testing.assert_array_equal(scaled, plain)
+  assert np.abs(scaled - dark).max() > 1e-3
+  facts = dataclasses.replace(model_facts.read(str(tmp_path / run)), image_bits=12)
+  model_facts.write(str(tmp_path / 'run'), facts)
+  (known,) = logits(tmp_path / 'deep.png')
+  np.testing.assert_allclose(known, scaled, rtol=1e-5, atol=1e-5)
+  assert 'WARNING' not in caplog.text
+  with pytest.raises(errors.InputError, match='--image_bits=14 contradicts the model'):
+    logits(tmp_path / 'deep.png', image_bits=14)

@@ -1,6 +1,7 @@
 """Records, image files and memory give the same batches; only bad records are left out."""
 
 import dataclasses
+import functools
 import gzip
 import io
 import os
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasets import dataset_utils, record_files
+from datasets import dataset_utils, image_files, image_folder, record_files
 from datasets import records as records_lib
 from slimcompat import errors, tf
 from slimtrain import inputs
@@ -129,6 +130,118 @@ def test_image_files_that_do_not_fit_are_refused(folder, tmp_path):
   os.remove(path)
   with pytest.raises(errors.InputError, match=r'0_3.jpeg, which the record 3 .* cannot be read'):
     take(settings, 1)
+
+
+def odd_images():
+  """Returns {name: how it is saved} of a picture, by a function of its path each."""
+  rng = np.random.RandomState(2)
+  coarse = Image.fromarray(rng.randint(0, 256, (6, 8, 3), dtype='uint8'))
+  picture = coarse.resize((48, 36), Image.Resampling.BICUBIC)
+  turned = Image.Exif()
+  turned[0x0112] = 6
+  mirrored = Image.Exif()
+  mirrored[0x0112] = 2
+  with_alpha = picture.convert('RGBA')
+  with_alpha.putalpha(Image.fromarray(rng.randint(0, 256, (36, 48), dtype='uint8')))
+  deep = Image.fromarray(rng.randint(0, 4096, (36, 48)).astype(np.uint16))
+  others = [picture.rotate(90), picture.rotate(180)]
+  images = {
+    'plain.jpg': picture,
+    'plain.png': picture,
+    'gray.png': picture.convert('L'),
+    'palette.png': picture.quantize(20),
+    'alpha.png': with_alpha,
+    'deep.png': deep,
+    'deep.tif': deep,
+    'cmyk.jpg': picture.convert('CMYK'),
+    'black_and_white.png': picture.convert('1'),
+    **{f'plain.{ending}': picture for ending in ('webp', 'tif', 'bmp', 'gif', 'tga', 'ppm')},
+    'icon.ico': picture,
+    'jpeg2000.jp2': picture,
+    'palette.bmp': picture.quantize(20),
+  }
+  saves = {name: functools.partial(image.save) for name, image in images.items()}
+  for name, exif in (('turned', turned), ('mirrored', mirrored)):
+    for ending in ('jpg', 'png', 'webp', 'tif'):
+      saves[f'{name}.{ending}'] = functools.partial(picture.save, exif=exif)
+  more = {'save_all': True, 'append_images': others}
+  saves['animated.gif'] = functools.partial(picture.quantize(20).save, transparency=3, **more)
+  saves['animated.webp'] = functools.partial(picture.save, **more)
+  return saves
+
+
+def convert_odd_images(folder, **settings):
+  for number, (name, save) in enumerate(odd_images().items()):
+    place = folder / 'images' / 'ab'[number % 2]
+    os.makedirs(place, exist_ok=True)
+    save(place / name)
+  image_folder.convert(
+    str(folder / 'images'),
+    str(folder / 'data'),
+    validation_fraction=0.5,
+    num_shards=1,
+    settings=image_files.ImageSettings(**settings),
+  )
+  assert not (folder / 'data' / 'rejects.csv').exists()
+  return inputs.TrainingDataSettings(
+    dataset_name='image_folder', dataset_dir=str(folder / 'data'), batch_size=4
+  )
+
+
+@pytest.mark.parametrize('image_bits', [None, 12])
+def test_files_of_every_kind_give_what_converting_made_of_them(tmp_path, image_bits):
+  settings = convert_odd_images(tmp_path, image_bits=image_bits)
+  for split_name in ('train', 'validation'):
+    settings = dataclasses.replace(settings, dataset_split_name=split_name)
+    expected = evaluate(settings)
+    found = evaluate(dataclasses.replace(settings, **in_mode(tmp_path, 'files')))
+    for part, expected_part in zip(found, expected, strict=True):
+      np.testing.assert_array_equal(part, expected_part)
+
+
+def test_files_of_every_kind_are_trained_on(tmp_path):
+  settings = dataclasses.replace(convert_odd_images(tmp_path), deterministic_input=True)
+  expected = take(settings, 5, seed=3)
+  for errors_mode in ('stop', 'skip'):
+    other = dataclasses.replace(settings, **in_mode(tmp_path, 'files'), record_errors=errors_mode)
+    for part, expected_part in zip(take(other, 5, seed=3), expected, strict=True):
+      np.testing.assert_array_equal(part, expected_part)
+
+
+# What takes the place of an image file -> what is said of it, before the first batch.
+REPLACEMENTS = {
+  'pipe': (os.mkfifo, 'it is a named pipe, not a file'),
+  'directory': (os.mkdir, 'it is a directory, not a file'),
+  'zeros': (lambda path: os.symlink('/dev/zero', path), 'it is a device, not a file'),
+  'postscript': (
+    lambda path: path.write_bytes(b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 48 36\n'),
+    'it is no image that is known',
+  ),
+  'sparse': (lambda path: write_sparse(path, b''), 'it is no image that is known'),
+  'sparse_png': (
+    lambda path: write_sparse(path, b'\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x30\0\0\0\x24\x08\2'),
+    '',
+  ),
+  'empty': (lambda path: path.write_bytes(b''), 'it is empty'),
+  'nothing': (lambda path: None, 'No such file or directory'),
+}
+
+
+def write_sparse(path, begin):
+  with open(path, 'wb') as file:
+    file.write(begin)
+    file.truncate(10**11)
+
+
+@pytest.mark.parametrize('kind', REPLACEMENTS)
+def test_what_is_no_image_file_is_refused_at_the_start(folder, tmp_path, kind):
+  make, reason = REPLACEMENTS[kind]
+  shutil.copytree(folder / 'images', tmp_path / 'images')
+  path = tmp_path / 'images' / '1_5.jpeg'
+  path.unlink()
+  make(path)
+  with pytest.raises(errors.InputError, match=f'1_5.jpeg, which .* cannot be read: {reason}'):
+    take(make_settings(folder, **in_mode(tmp_path, 'files')), 1)
 
 
 @pytest.mark.parametrize(
