@@ -4,34 +4,44 @@ A record is the length of its payload (8 bytes, little-endian), the masked CRC32
 the payload, and the masked CRC32C of the payload: TensorFlow, "TFRecord and tf.train.Example",
 https://www.tensorflow.org/tutorials/load_data/tfrecord. TensorFlow's own reader gives up the rest
 of a file at the first damage.
+
+Files may be compressed as TensorFlow does it: as gzip (RFC 1952) or zlib (RFC 1950) files.
 """
 
 import functools
 import mmap
 import os
+import stat
 import struct
+import tempfile
 import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from slimcompat import tf
+from datasets import checksums
+from slimcompat import errors, tf
 
-# Castagnoli's polynomial with its bits reversed: RFC 3720, appendix B.4.
-_POLYNOMIAL = 0x82F63B78
-_MASK_DELTA = 0xA282EAD8
-_BLOCK_BYTES = 256
+crc32c = checksums.crc32c
+masked_crc32c = checksums.masked_crc32c
+
+# What tells how a file is compressed: the tables of zlib's first block may come before all else.
+BEGINNING_BYTES = 1024
 _HEADER = struct.Struct('<QI')
 _CRC = struct.Struct('<I')
 # A tf.train.Example is smaller, for a serialized protocol buffer is: a greater length is damage.
 _MAX_PAYLOAD_BYTES = 2**31 - 1
 _SEARCH_BYTES = 1 << 20
-_GZIP_MAGIC = b'\x1f\x8b\x08'
-# For zlib: gzip's format, with the largest window.
-_GZIP_WINDOW_BITS = 16 + zlib.MAX_WBITS
-_COMPRESSED_BYTES = 1 << 14  # Taken at a time: those before damage are not lost.
+_GZIP_MAGIC = b'\x1f\x8b\x08'  # With the only method of compression that there is.
+# For zlib, both with the largest window.
+_WINDOW_BITS = {'GZIP': 16 + zlib.MAX_WBITS, 'ZLIB': zlib.MAX_WBITS}
+_COMPRESSED_BYTES = 1 << 14  # Taken at a time.
+_DECOMPRESSED_BYTES = 1 << 20  # Given at a time, however much is compressed into a few bytes.
 _NUM_BYTES_SHOWN = 20
+# How often the bytes of a file may be summed, record by record, before overlapping records are
+# summed together.
+_TIMES_SUMMED = 4
 
 
 class Frame(NamedTuple):
@@ -48,13 +58,19 @@ def read_frames(path: str) -> Iterator[Frame]:
 
   After a damaged length reading goes on at the next place where a length and its checksum agree.
   A payload whose own checksum is right comes with its Frame even where its length is damaged. An
-  empty file gives no Frame. Of a damaged file compressed with gzip, the records before the damage
-  are read; the offsets are those in the file decompressed.
+  empty file gives no Frame. Of a damaged file that is compressed, the records before the damage
+  are read; the offsets are those in the file decompressed. The time needed is linear in the size
+  of the file, whatever is in it.
+
+  Raises:
+    InputError: when `path` is no file but a directory, a pipe or a device.
+    OSError: when it cannot be read.
   """
   data, complaint = _open(path)
+  parser = _Parser(data)
   offset = 0
   while offset < len(data):
-    frame, offset = _read_frame(data, offset)
+    frame, offset = parser.read(offset)
     if offset == len(data) and complaint and frame.payload is None:
       break
     yield frame
@@ -69,173 +85,285 @@ def read_payload(path: str, offset: int) -> bytes:
   return data[offset + _HEADER.size : offset + _HEADER.size + length]
 
 
+def num_bytes(path: str) -> tuple[int, str]:
+  """Returns the size of a file, decompressed, and what is wrong with its compression, or ''."""
+  data, complaint = _open(path)
+  return len(data), complaint
+
+
 def may_begin_records(beginning: bytes) -> bool:
-  """Returns whether the first 12 bytes of a file, or more, can be those of TFRecords.
+  """Returns whether the first BEGINNING_BYTES of a file can be those of TFRecords.
 
-  They are then the length of a record and its checksum, or the beginning of what gzip compressed.
+  They are then the length of a record and its checksum, or the beginning of what gzip compressed,
+  or of what zlib made of such a length.
   """
-  return beginning[:3] == _GZIP_MAGIC or _length_at(beginning, 0) is not None
+  return bool(_compression(beginning)) or _length_at(beginning, 0) is not None
 
 
-def crc32c(data: bytes) -> int:
-  """Returns the CRC32C of `data` (RFC 3720, section 12.1).
-
-  The remainder of a sum is the sum of the remainders, so those of single bytes are looked up by
-  their places within blocks, and those of the blocks joined two by two.
-  """
-  if len(data) < 4:
-    # Too short for what follows to stand for the initial value.
-    crc = 0xFFFFFFFF
-    for byte in data:
-      crc = int(_byte_table()[(crc ^ byte) & 0xFF]) ^ (crc >> 8)
-    return crc ^ 0xFFFFFFFF
-  # Zeros in front change nothing; the initial value inverts the first four bytes.
-  padding = -len(data) % _BLOCK_BYTES
-  padded = np.zeros(padding + len(data), np.uint8)
-  padded[padding:] = np.frombuffer(data, np.uint8)
-  padded[padding : padding + 4] ^= 0xFF
-  blocks = padded.reshape(-1, _BLOCK_BYTES)
-  places = np.arange(0, 256 * _BLOCK_BYTES, 256)
-  crcs = np.bitwise_xor.reduce(_place_tables(_BLOCK_BYTES).ravel().take(blocks + places), axis=1)
-  num_bytes = _BLOCK_BYTES
-  while len(crcs) > 1:
-    if len(crcs) % 2:
-      crcs = np.concatenate([np.zeros(1, np.uint32), crcs])
-    crcs = _shift(crcs[::2], _shift_tables(num_bytes)) ^ crcs[1::2]
-    num_bytes *= 2
-  return int(crcs[0]) ^ 0xFFFFFFFF
+def compression(path: str) -> str:
+  """Returns tf.data's name for how a file is compressed: 'GZIP', 'ZLIB', or '' for not at all."""
+  return _compression(_beginning(path))
 
 
-def masked_crc32c(data: bytes) -> int:
-  """Returns the CRC32C of `data` as TFRecord files store it."""
-  crc = crc32c(data)
-  return (((crc >> 15) | (crc << 17)) + _MASK_DELTA) & 0xFFFFFFFF
+def holds_records(path: str) -> bool:
+  """Returns whether a file begins with the length of a record, decompressed where it needs that."""
+  beginning = _beginning(path)
+  kind = _compression(beginning)
+  return _length_at(_decompress_beginning(beginning, kind) if kind else beginning, 0) is not None
 
 
-@functools.cache
-def _byte_table():
-  """Returns the remainder of each byte, uint32 `[256]`."""
-  table = np.arange(256, dtype=np.uint32)
-  for _ in range(8):
-    table = np.where(table & 1, (table >> 1) ^ np.uint32(_POLYNOMIAL), table >> 1)
-  return table
+def check_is_file(path: str):
+  """Raises InputError when `path` is there, but is a directory, a pipe or a device."""
+  if '://' in path:
+    is_file = not tf.io.gfile.isdir(path)
+  else:
+    is_file = stat.S_ISREG(os.stat(path).st_mode)
+  if not is_file:
+    raise errors.InputError(
+      f'{path} is no file of records but a directory, a pipe or a device. Remove it, or give a'
+      ' pattern that leaves it out.'
+    )
 
 
-@functools.cache
-def _place_tables(num_places):
-  """Returns the remainders of each byte by its place, uint32 `[num_places, 256]`."""
-  tables = [_byte_table()]
-  while len(tables) < num_places:
-    tables.append(_byte_table()[tables[-1] & 0xFF] ^ (tables[-1] >> 8))
-  return np.stack(tables[::-1])
+def _beginning(path):
+  check_is_file(path)
+  with tf.io.gfile.GFile(path, 'rb') as file:
+    return file.read(BEGINNING_BYTES)
 
 
-@functools.cache
-def _shift_tables(num_bytes):
-  """Returns what `num_bytes` zeros, a power of 2, make of each byte of a remainder: `[4, 256]`."""
-  if num_bytes > 1:
-    half = _shift_tables(num_bytes // 2)
-    return _shift(half, half)
-  values = np.arange(256, dtype=np.uint32) << np.arange(0, 32, 8, dtype=np.uint32)[:, None]
-  return _byte_table()[values & 0xFF] ^ (values >> 8)
+def _compression(beginning):
+  if _length_at(beginning, 0) is not None:
+    return ''
+  if beginning[:3] == _GZIP_MAGIC:
+    return 'GZIP'
+  # Two bytes tell a zlib file, the first of which is one in 16 (RFC 1950, section 2.2): not enough.
+  is_likely = len(beginning) > 2 and beginning[0] & 0x8F == 8 and not beginning[1] & 0x20
+  if is_likely and int.from_bytes(beginning[:2], 'big') % 31 == 0:
+    decompressed = _decompress_beginning(beginning, 'ZLIB')
+    if _length_at(decompressed, 0) is not None or _is_empty_zlib(beginning):
+      return 'ZLIB'
+  return ''
 
 
-def _shift(crcs, tables):
-  return (
-    tables[0][crcs & 0xFF]
-    ^ tables[1][(crcs >> 8) & 0xFF]
-    ^ tables[2][(crcs >> 16) & 0xFF]
-    ^ tables[3][crcs >> 24]
-  )
+def _decompress_beginning(beginning, kind):
+  decompressor = zlib.decompressobj(_WINDOW_BITS[kind])
+  try:
+    return decompressor.decompress(beginning, _HEADER.size)
+  except zlib.error:
+    return b''
+
+
+def _is_empty_zlib(beginning):
+  decompressor = zlib.decompressobj(_WINDOW_BITS['ZLIB'])
+  try:
+    return not decompressor.decompress(beginning, 1) and decompressor.eof
+  except zlib.error:
+    return False
 
 
 def _open(path):
   """Returns the bytes of a file, decompressed, and what is wrong with its compression, or ''."""
   data = _map(path)
-  if data[:3] != _GZIP_MAGIC or _length_at(data, 0) is not None:
+  kind = _compression(data[:BEGINNING_BYTES])
+  if not kind:
     return data, ''
-  return _decompress(path, len(data), os.stat(path).st_mtime_ns if '://' not in path else 0)
+  return _decompress(path, kind, os.stat(path).st_mtime_ns if '://' not in path else 0, len(data))
 
 
 # Pictures are taken out of a file one by one.
 @functools.lru_cache(maxsize=1)
-def _decompress(path, *_state):
+def _decompress(path, kind, *_state):
   data = _map(path)
-  decompressed = bytearray()
-  decompressor = zlib.decompressobj(_GZIP_WINDOW_BITS)
-  is_complete = False
-  for begin in range(0, len(data), _COMPRESSED_BYTES):
-    part = data[begin : begin + _COMPRESSED_BYTES]
-    while part:
-      try:
-        decompressed += decompressor.decompress(part)
-      except zlib.error as error:
-        return bytes(decompressed), f'cannot be decompressed, nor what comes after it: {error}.'
-      part = decompressor.unused_data
-      is_complete = decompressor.eof
-      if is_complete:  # Another part of the file may follow, compressed by itself.
-        decompressor = zlib.decompressobj(_GZIP_WINDOW_BITS)
-  complaint = '' if is_complete else 'cannot be decompressed: the file is cut short.'
-  return bytes(decompressed), complaint
+  try:
+    with tempfile.TemporaryFile(prefix='slimtrain-') as file:
+      complaint = _decompress_to(file, data, kind)
+      file.flush()
+      return _map_file(file), complaint
+  except OSError as error:
+    raise errors.InputError(
+      f'{path} is compressed, and there is no room in {tempfile.gettempdir()} for it'
+      f' decompressed: {error.strerror}. Make room there, or name another folder by TMPDIR.'
+    ) from error
+
+
+def _decompress_to(file, data, kind):
+  """Writes what is compressed in `data` to `file`; returns what is wrong with it, or ''."""
+  decompressor = zlib.decompressobj(_WINDOW_BITS[kind])
+  begin, step = 0, _COMPRESSED_BYTES
+  while begin < len(data):
+    part = data[begin : begin + step]
+    before = decompressor.copy()
+    position = file.tell()
+    try:
+      while part and not decompressor.eof:
+        file.write(decompressor.decompress(part, _DECOMPRESSED_BYTES))
+        part = decompressor.unconsumed_tail
+    except zlib.error as error:
+      if step == 1:
+        return f'cannot be decompressed, nor what comes after it: {error}.'
+      # Again, byte by byte: those before the damage are not lost.
+      file.seek(position)
+      file.truncate()
+      decompressor, step = before, 1
+      continue
+    begin += step
+    if decompressor.eof:
+      begin = min(begin, len(data)) - len(decompressor.unused_data)
+      begin, complaint = _after_end(data, begin, kind)
+      if complaint or begin == len(data):
+        return complaint
+      decompressor = zlib.decompressobj(_WINDOW_BITS[kind])
+  return 'cannot be decompressed: the file is cut short.'
+
+
+def _after_end(data, begin, kind):
+  """Returns where something else that is compressed begins, and a complaint where none does.
+
+  Zeros at the end are padding. gzip files may follow each other (RFC 1952, section 2.2).
+  """
+  if kind == 'GZIP' and data[begin : begin + 3] == _GZIP_MAGIC:
+    return begin, ''
+  for place in range(begin, len(data), _SEARCH_BYTES):
+    part = data[place : place + _SEARCH_BYTES]
+    if part.count(0) != len(part):
+      return begin, (
+        f'is no record: {len(data) - begin} more bytes follow the end of what is compressed.'
+      )
+  return len(data), ''
 
 
 def _map(path):
   """Returns the bytes of a file, of a local one without reading it."""
+  check_is_file(path)
   if '://' in path:
     with tf.io.gfile.GFile(path, 'rb') as file:
       return file.read()
   with open(path, 'rb') as file:
-    if not os.fstat(file.fileno()).st_size:
-      return b''
-    return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    return _map_file(file)
 
 
-def _read_frame(data, offset):
-  """Returns the Frame at `offset`, and where the next one begins."""
-  length = _length_at(data, offset)
-  if length is None:
-    return _read_without_length(data, offset)
-  begin = offset + _HEADER.size
-  end = begin + length
-  payload = data[begin:end]
-  if _has_crc(data, payload, end):
-    return Frame(offset, payload), end + _CRC.size
-  # Bytes may be missing, or too many: the next record is anywhere.
-  following = _find_header(data, offset + 1)
-  if following is None:
-    following = len(data)
-  if end + _CRC.size > len(data) == following:
-    return Frame(offset, None, _cut(data, offset)), following
-  complaint = 'is damaged: its bytes do not match their checksum.'
-  if following != end + _CRC.size:
-    num_bytes = following - begin - _CRC.size
-    complaint = f'is damaged: it should have {length} bytes, but has {num_bytes}.'
-  return Frame(offset, None, complaint), following
+def _map_file(file):
+  if not os.fstat(file.fileno()).st_size:
+    return b''
+  return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
-def _read_without_length(data, offset):
-  """Returns what `_read_frame` does, where no length can be trusted."""
-  found = _find_header(data, offset + 1)
-  following = len(data) if found is None else found
-  begin = offset + _HEADER.size
-  # The length may be right and its checksum wrong, or the payload end where the next one begins.
-  stated = _HEADER.unpack(data[offset:begin])[0] if begin <= len(data) else 0
-  for end in (begin + stated, following - _CRC.size):
-    if begin <= end <= len(data) and _has_crc(data, payload := data[begin:end], end):
-      complaint = 'has a damaged length; its contents are whole.'
-      return Frame(offset, payload, complaint), end + _CRC.size
-  if found is not None:
-    complaint = f'has a damaged length; the next record begins {found - offset} bytes later.'
-  elif not offset:
-    beginning = bytes(data[:_NUM_BYTES_SHOWN])
-    complaint = f'is no record: the file is damaged, or no TFRecord file; it begins {beginning!r}.'
-  elif len(data) - offset < _HEADER.size:
-    complaint = _cut(data, offset)
-  else:
-    complaint = (
-      f'has a damaged length; no other begins in the {len(data) - offset} bytes that are left.'
-    )
-  return Frame(offset, None, complaint), following
+class _Parser:
+  """Reads the Frames of bytes that may be damaged, from the first to the last."""
+
+  def __init__(self, data):
+    self._data = data
+    self._array = np.frombuffer(data, np.uint8)
+    self._sums = checksums.PartSums(self._array)
+    self._num_to_sum = _TIMES_SUMMED * len(data)
+    # What was found between two offsets: the sorted ones of lengths with the right checksum, and
+    # those of whole records among them, None where that was not looked at yet.
+    self._searched = (0, 0)
+    self._headers = np.zeros(0, np.int64)
+    self._whole = None
+
+  def read(self, offset):
+    """Returns the Frame at `offset`, and where the next one begins."""
+    data = self._data
+    length = _length_at(data, offset)
+    if length is None:
+      return self._read_without_length(offset)
+    begin = offset + _HEADER.size
+    end = begin + length
+    if self._is_whole_record(offset, end):
+      return Frame(offset, data[begin:end]), end + _CRC.size
+    # Bytes may be missing, or too many: the next record is anywhere.
+    following = self._find_header(offset + 1)
+    if following is None:
+      following = len(data)
+    if end + _CRC.size > len(data) == following:
+      return Frame(offset, None, _cut(data, offset)), following
+    complaint = 'is damaged: its bytes do not match their checksum.'
+    if following != end + _CRC.size:
+      num_bytes = following - begin - _CRC.size
+      complaint = f'is damaged: it should have {length} bytes, but has {num_bytes}.'
+    return Frame(offset, None, complaint), following
+
+  def _read_without_length(self, offset):
+    """Returns what `read` does, where no length can be trusted."""
+    data = self._data
+    found = self._find_header(offset + 1)
+    following = len(data) if found is None else found
+    begin = offset + _HEADER.size
+    # The length may be right and its checksum wrong, or the payload end where the next one begins.
+    stated = _HEADER.unpack(data[offset:begin])[0] if begin <= len(data) else 0
+    for end in (begin + stated, following - _CRC.size):
+      if self._has_crc(begin, end):
+        complaint = 'has a damaged length; its contents are whole.'
+        return Frame(offset, data[begin:end], complaint), end + _CRC.size
+    if found is not None:
+      complaint = f'has a damaged length; the next record begins {found - offset} bytes later.'
+    elif not offset:
+      beginning = bytes(data[:_NUM_BYTES_SHOWN])
+      complaint = f'is no record: the file is damaged, or no TFRecord file; it begins {beginning!r}.'
+    elif len(data) - offset < _HEADER.size:
+      complaint = _cut(data, offset)
+    else:
+      complaint = (
+        f'has a damaged length; no other begins in the {len(data) - offset} bytes that are left.'
+      )
+    return Frame(offset, None, complaint), following
+
+  def _is_whole_record(self, offset, end):
+    """Returns whether the record at `offset`, whose payload reaches to `end`, is sound."""
+    begin = offset + _HEADER.size
+    is_searched = self._searched[0] <= offset < self._searched[1]
+    if not is_searched or end - begin <= self._num_to_sum:
+      return self._has_crc(begin, end)
+    if self._whole is None:
+      lengths = [_length_at(self._data, int(header)) for header in self._headers]
+      begins = self._headers + _HEADER.size
+      ends = begins + np.array(lengths, np.int64)
+      is_inside = ends + _CRC.size <= len(self._data)
+      begins, ends = begins[is_inside], ends[is_inside]
+      stored = self._array[ends[:, None] + np.arange(_CRC.size)]
+      is_whole = stored.view('<u4')[:, 0] == self._sums.masked_crc32c(begins, ends)
+      self._whole = set((begins[is_whole] - _HEADER.size).tolist())
+    return offset in self._whole
+
+  def _has_crc(self, begin, end):
+    """Returns whether the checksum of the bytes from `begin` to `end` follows them."""
+    if not begin <= end <= len(self._data) - _CRC.size:
+      return False
+    (stored,) = _CRC.unpack(self._data[end : end + _CRC.size])
+    if end - begin <= self._num_to_sum:
+      self._num_to_sum -= end - begin
+      return stored == masked_crc32c(self._array[begin:end])
+    (crc,) = self._sums.masked_crc32c(np.array([begin]), np.array([end]))
+    return stored == int(crc)
+
+  def _find_header(self, first):
+    """Returns the first offset from `first` on of a length and its checksum, or None."""
+    while first + _HEADER.size <= len(self._data):
+      if not self._searched[0] <= first < self._searched[1]:
+        self._search(first)
+      place = np.searchsorted(self._headers, first)
+      if place < len(self._headers):
+        return int(self._headers[place])
+      first = self._searched[1]
+    return None
+
+  def _search(self, first):
+    """Finds the offsets of lengths with the right checksum from `first` on, a window of them."""
+    part = self._array[first : first + _SEARCH_BYTES + _HEADER.size - 1]
+    num_places = len(part) - _HEADER.size + 1
+    found = []
+    for shift in range(4):
+      words = np.frombuffer(part[shift : len(part) - (len(part) - shift) % 4].tobytes(), '<u4')
+      lengths, zeros, crcs = words[:-2], words[1:-1], words[2:]
+      # Lengths below 2^31 end in four zeros, and zeros are not their own checksum.
+      is_likely = (zeros == 0) & (lengths <= _MAX_PAYLOAD_BYTES) & ((lengths | crcs) != 0)
+      likely = np.flatnonzero(is_likely)
+      is_right = checksums.masked_crc32c_of_lengths(lengths[likely]) == crcs[likely]
+      found.append(first + shift + 4 * likely[is_right])
+    self._headers = np.sort(np.concatenate(found))
+    self._searched = (first, first + num_places)
+    self._whole = None
 
 
 def _cut(data, offset):
@@ -251,26 +379,3 @@ def _length_at(data, offset):
   # The length is looked at first because that takes no time.
   is_right = length <= _MAX_PAYLOAD_BYTES and masked_crc32c(header[:8]) == crc
   return length if is_right else None
-
-
-def _has_crc(data, payload, end):
-  """Returns whether the checksum of `payload` stands at `end`."""
-  stored = data[end : end + _CRC.size]
-  return len(stored) == _CRC.size and _CRC.unpack(stored)[0] == masked_crc32c(payload)
-
-
-def _find_header(data, first):
-  """Returns the first offset from `first` on of a length and its checksum, or None."""
-  for begin in range(first, len(data), _SEARCH_BYTES):
-    part = np.frombuffer(data[begin : begin + _SEARCH_BYTES + _HEADER.size - 1], np.uint8)
-    num_places = len(part) - _HEADER.size + 1
-    if num_places < 1:
-      return None
-    # Lengths below 2^31 end in four zeros and a byte below 128, which few places have.
-    is_likely = part[3 : 3 + num_places] < 128
-    for place in range(4, 8):
-      is_likely &= part[place : place + num_places] == 0
-    for offset in np.flatnonzero(is_likely):
-      if _length_at(data, begin + int(offset)) is not None:
-        return begin + int(offset)
-  return None

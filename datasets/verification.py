@@ -6,11 +6,9 @@ slim wrote, are read once, with their checksums, and remembered in the user's ca
 
 import contextlib
 import fnmatch
-import gzip
 import hashlib
 import itertools
 import os
-import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -24,7 +22,6 @@ from slimcompat import errors, slim, tf
 _BATCH_SIZE = 1024  # Records summarized per session.run.
 # What a TFRecord takes besides its payload: the length and its CRC before it, a CRC after it.
 _FRAME_BYTES = 8 + 4 + 4
-_GZIP_MAGIC = b'\x1f\x8b\x08'  # With the only method of compression that there is.
 _MAX_NAMES_LISTED = 8
 _NUM_CHECKED_FOR_KEY = 100
 _MAX_REASON_LENGTH = 200
@@ -135,16 +132,8 @@ def _parse(content):
 
 
 def compression(path: str) -> str:
-  """Returns tf.data's name for how a file of records is compressed: 'GZIP', or '' for not at all.
-
-  gzip files are known by their first bytes (RFC 1952, section 2.3.1), unless these are the length
-  of a record and its checksum.
-  """
-  with tf.io.gfile.GFile(path, 'rb') as file:
-    beginning = file.read(12)
-  length, crc = beginning[:8], beginning[8:]
-  is_length = record_files.masked_crc32c(length) == int.from_bytes(crc, 'little')
-  return 'GZIP' if beginning[:3] == _GZIP_MAGIC and not is_length else ''
+  """Returns tf.data's name for how a file of records is compressed, '' for not at all."""
+  return record_files.compression(path)
 
 
 def _task(dataset):
@@ -333,7 +322,7 @@ class Reader:
             num_bytes += int(np.sum(payload_bytes + _FRAME_BYTES))
           break
         except tf.errors.OpError as error:
-          if batch_size == 1:
+          if batch_size == 1 and not _is_sound(path, len(summaries)):
             raise BadRecordError(
               sentence_on(path, len(summaries), _explain(error, path))
             ) from error
@@ -422,8 +411,22 @@ def _num_bytes(path):
   """Returns the size of a file of records, of a compressed one as it would be without that."""
   if not compression(path):
     return tf.io.gfile.stat(path).length
-  with tf.io.gfile.GFile(path, 'rb') as compressed, gzip.open(compressed) as file:
-    try:
-      return sum(len(chunk) for chunk in iter(lambda: file.read(1 << 20), b''))
-    except (OSError, EOFError, zlib.error) as error:
-      raise BadRecordError(f'{path} is damaged, being compressed with gzip: {error}.') from error
+  num_bytes, complaint = record_files.num_bytes(path)
+  if complaint:
+    raise BadRecordError(f'{path} is damaged, being compressed: it {complaint}')
+  return num_bytes
+
+
+def _is_sound(path, num_records):
+  """Returns whether a compressed file that TensorFlow gives up is whole for all that.
+
+  TensorFlow takes the zeros that some programs put after what is compressed for damage.
+  """
+  if not compression(path):
+    return False
+  num_sound = 0
+  for frame in record_files.read_frames(path):
+    if frame.complaint:
+      return False
+    num_sound += 1
+  return num_sound == num_records
