@@ -45,8 +45,7 @@ def crc32c(data: bytes) -> int:
 
 def masked_crc32c(data: bytes) -> int:
   """Returns the CRC32C of `data` as TFRecord files store it."""
-  crc = crc32c(data)
-  return (((crc >> 15) | (crc << 17)) + _MASK_DELTA) & 0xFFFFFFFF
+  return _masked_one(crc32c(data))
 
 
 def masked_crc32c_of_lengths(lengths: np.ndarray) -> np.ndarray:
@@ -74,6 +73,20 @@ class PartSums:
       before = self._before(begins[some]) ^ np.uint32(_INITIAL)
       crcs[some] = self._before(ends[some]) ^ _shift_each(before, ends[some] - begins[some])
     return _masked(crcs ^ np.uint32(_INITIAL))
+
+  def masked_crc32c_of_one(self, begin: int, end: int) -> int:
+    """Returns the masked CRC32C of the part from `begin` to `end`."""
+    before = _shift_one(self._before_one(begin) ^ _INITIAL, end - begin)
+    return _masked_one(self._before_one(end) ^ before ^ _INITIAL)
+
+  def _before_one(self, end):
+    """Returns the remainder of all bytes before `end`."""
+    self._go_on(end)
+    crc = int(self._sums[end // _BLOCK_BYTES])
+    table = _byte_list()
+    for byte in bytes(self._data[end - end % _BLOCK_BYTES : end]):
+      crc = table[(crc ^ byte) & 0xFF] ^ (crc >> 8)
+    return crc
 
   def _before(self, ends):
     """Returns the remainder of all bytes before each of `ends`."""
@@ -104,6 +117,10 @@ class PartSums:
         distance *= 2
       self._sums[self._num_sums : self._num_sums + len(sums)] = sums
       self._num_sums += len(sums)
+
+
+def _masked_one(crc):
+  return (((crc >> 15) | (crc << 17)) + _MASK_DELTA) & 0xFFFFFFFF
 
 
 def _masked(crcs):
@@ -164,6 +181,25 @@ def _shift(crcs, tables):
     ^ tables[2][(crcs >> 16) & 0xFF]
     ^ tables[3][crcs >> 24]
   )
+
+
+@functools.cache
+def _shift_lists(num_bytes):
+  return _shift_tables(num_bytes).tolist()
+
+
+def _shift_one(crc, num_bytes):
+  """Returns what `num_bytes` zeros make of a remainder, an int."""
+  for bit in range(num_bytes.bit_length()):
+    if num_bytes >> bit & 1:
+      tables = _shift_lists(1 << bit)
+      crc = (
+        tables[0][crc & 0xFF]
+        ^ tables[1][(crc >> 8) & 0xFF]
+        ^ tables[2][(crc >> 16) & 0xFF]
+        ^ tables[3][crc >> 24]
+      )
+  return crc
 
 
 def _shift_each(crcs, num_bytes):

@@ -17,12 +17,12 @@ from collections.abc import Callable
 from datasets import (
   cifar10,
   dataset_info,
-  dataset_utils,
   digits,
   flowers,
   image_files,
   image_folder,
   imagenet,
+  label_files,
   mnist,
   records,
   verification,
@@ -295,8 +295,9 @@ def _get_split(row, settings, image_dir, split_name, dataset_dir, file_pattern, 
     noun = f'split of {info.name if info else row.name}'
     raise errors.InputError(tables.unknown_name(noun, split_name, row.splits))
   labels_to_names = None
-  if dataset_utils.has_labels(dataset_dir):
-    labels_to_names = dataset_utils.read_label_file(dataset_dir)
+  labels_path = label_files.find(dataset_dir, settings.record_label_key)
+  if labels_path:
+    labels_to_names = label_files.read(labels_path)
   elif info:
     labels_to_names = dict(enumerate(info.class_names))
   task = _agreed('task_type', settings.task_type, info and info.task) or dataset_info.TASKS[0]
@@ -385,8 +386,11 @@ def _check_own_decoder(name, settings, image_dir):
 def _without_info(dataset_dir):
   if not tf.io.gfile.isdir(dataset_dir):
     return f'There is no directory {dataset_dir}. Convert a folder of images into it first.'
+  what = f'no {dataset_info.FILE_NAME}'
+  if dataset_info.is_of_others(dataset_dir):
+    what = f'a {dataset_info.FILE_NAME} of another program'
   return (
-    f'{dataset_dir} has no {dataset_info.FILE_NAME}, so it is not a finished conversion of a'
+    f'{dataset_dir} has {what}, so it is not a finished conversion of a'
     ' folder of images. Convert the folder first, or name the dataset that made its records:'
     f' {", ".join(name for name in DATASETS if name != image_folder.NAME)}.'
   )

@@ -6,6 +6,7 @@ It is written last, so a directory without it was not made by our converters, or
 import dataclasses
 import json
 import os
+import re
 from collections.abc import Mapping
 
 from datasets import user_files
@@ -16,6 +17,10 @@ FILE_NAME = 'dataset_info.json'
 # several), or numbers.
 TASKS = ('single_label', 'multi_label', 'regression')
 _FORMAT_VERSION = 1
+_FIRST_KEY = 'format_version'  # That `write` begins with.
+# Other programs write files of the same name, with other keys: TensorFlow Datasets, Hugging Face.
+_OWN_KEY = re.compile(rb'"(format_version|class_names|image_formats|class_counts)"\s*:')
+_BEGINNING = re.compile(rb'(?:\xef\xbb\xbf)?\s*\{\s*"([^"\\]*)"\s*:')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,8 +72,39 @@ def write(info: DatasetInfo, dataset_dir: str):
   user_files.write_atomically(os.path.join(dataset_dir, FILE_NAME), text + '\n')
 
 
+def is_of_others(dataset_dir: str) -> bool:
+  """Returns whether the directory has a dataset_info.json that another program wrote."""
+  path = os.path.join(dataset_dir, FILE_NAME)
+  if not tf.io.gfile.exists(path):
+    return False
+  with tf.io.gfile.GFile(path, 'rb') as file:
+    return _is_of_others(file.read())
+
+
+def _is_of_others(content):
+  """Returns whether the content of a file, whole or damaged, is clearly not what `write` wrote."""
+  own_keys = {match[1] for match in _OWN_KEY.finditer(content)}
+  try:
+    parsed = json.loads(content)
+  except (ValueError, RecursionError):
+    beginning = _BEGINNING.match(content)
+    return not own_keys and beginning is not None and beginning[1].decode('latin-1') != _FIRST_KEY
+  return (
+    isinstance(parsed, dict) and bool(parsed) and len(own_keys) < 2 and _FIRST_KEY not in parsed
+  )
+
+
+def check_not_of_others(dataset_dir: str):
+  """Raises InputError where `write` would replace what another program wrote."""
+  if is_of_others(dataset_dir):
+    raise errors.InputError(
+      f'{os.path.join(dataset_dir, FILE_NAME)} was written by another program, and would be'
+      ' replaced. Give another directory for the records.'
+    )
+
+
 def read(dataset_dir: str) -> DatasetInfo | None:
-  """Returns what `write` wrote, or None when the directory has none.
+  """Returns what `write` wrote, or None when the directory has none, or one of another program.
 
   Raises:
     InputError: when the file is damaged.
@@ -78,6 +114,8 @@ def read(dataset_dir: str) -> DatasetInfo | None:
     return None
   with tf.io.gfile.GFile(path, 'rb') as file:
     content = file.read()
+  if _is_of_others(content):
+    return None
   try:
     return _parse(json.loads(content))
   except (ValueError, KeyError, TypeError, AttributeError) as error:

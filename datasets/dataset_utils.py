@@ -3,7 +3,8 @@
 import os
 from collections.abc import Iterable, Mapping
 
-from slimcompat import errors, tf
+from datasets import label_files
+from slimcompat import tf
 
 LABELS_FILENAME = 'labels.txt'
 
@@ -59,23 +60,9 @@ def write_label_file(
 
 
 def read_label_file(dataset_dir: str, filename: str = LABELS_FILENAME) -> dict[int, str]:
-  """Returns the class names by label, as `write_label_file` wrote them.
+  """Returns the class names by label, as `write_label_file` or other programs wrote them.
 
   Raises:
-    InputError: when a line is not of the form `label:name`.
+    InputError: when the file cannot be read, or is of none of the forms that `label_files` knows.
   """
-  path = os.path.join(dataset_dir, filename)
-  with tf.io.gfile.GFile(path, 'rb') as file:
-    lines = file.read().split(b'\n')
-  names = {}
-  for number, line in enumerate(lines, start=1):
-    if not line.strip():
-      continue
-    try:
-      label, name = line.decode().rstrip('\r').split(':', maxsplit=1)
-      names[int(label)] = name
-    except ValueError:
-      raise errors.InputError(
-        f'Line {number} of {path} is {line!r}; it must be a label and a name, such as 0:daisy.'
-      ) from None
-  return names
+  return label_files.read(os.path.join(dataset_dir, filename))

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import tqdm
 
-from datasets import archives, dataset_info, dataset_utils, image_files, shards
+from datasets import archives, dataset_info, dataset_utils, image_files, label_files, shards
 from slimcompat import errors
 
 TRAIN_ARCHIVE = 'ILSVRC2012_img_train.tar'  # Holds an archive per class.
@@ -175,8 +175,8 @@ def _read_boxes(path):
 def _read_words(path):
   if not os.path.exists(path):
     return {}
-  with open(path, encoding='utf-8') as file:
-    return dict(line.strip().split(maxsplit=1) for line in file if len(line.split()) > 1)
+  lines = label_files.read_text(path).splitlines()
+  return dict(line.strip().split(maxsplit=1) for line in lines if len(line.split()) > 1)
 
 
 def _features(image, boxes, labels, words):

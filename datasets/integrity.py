@@ -148,11 +148,11 @@ def _missing_shards(paths, shards):
 def _problems_of_file(checker, path, shard, are_listed, num_records):
   """Yields the Problems of one file, and counts its good records in `num_records`."""
   num_records[path] = 0
-  if not tf.io.gfile.exists(path):
-    yield Problem(path, None, f'is missing, with {shard.num_records} records.')
-    return
-  if tf.io.gfile.isdir(path):
-    yield Problem(path, None, 'is no file of records but a directory.')
+  complaint = record_files.why_unreadable(path)
+  if complaint and shard:
+    complaint = f'{complaint[:-1]}, with {shard.num_records} records.'
+  if complaint:
+    yield Problem(path, None, complaint)
     return
   if are_listed and shard is None:
     yield Problem(path, None, f'is not listed in {dataset_info.FILE_NAME}, but training reads it.')

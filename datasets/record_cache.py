@@ -3,28 +3,28 @@
 import contextlib
 import json
 import os
-import stat as stat_lib
 
-from datasets import user_files
-from slimcompat import errors, tf
+from datasets import record_files, user_files
+from slimcompat import tf
 
 _CACHE_FILE = 'record_counts.json'
 _MAX_CACHE_ENTRIES = 20_000
 
 
 def file_state(path):
-  """Returns what changes whenever the file is written."""
+  """Returns what changes whenever the file is written, or replaced by another.
+
+  Raises:
+    InputError: when it cannot be opened.
+  """
+  record_files.check_readable(path)
   if _is_remote(path):
     stat = tf.io.gfile.stat(path)
     return [stat.length, stat.mtime_nsec]
-  # TensorFlow's nanoseconds are whole seconds on a local disk.
+  # TensorFlow's nanoseconds are whole seconds on a local disk. Programs set the time of writing
+  # back; that of the last change of any kind is the system's own.
   stat = os.stat(path)
-  if not stat_lib.S_ISREG(stat.st_mode):
-    raise errors.InputError(
-      f'{path} is no file of records but a directory, a pipe or a device. Remove it, or give a'
-      ' pattern that leaves it out.'
-    )
-  return [stat.st_size, stat.st_mtime_ns]
+  return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
 
 
 def _is_remote(path):
@@ -64,6 +64,10 @@ class Cache:
       if (known_state, fingerprint) == (state, self._fingerprint):
         return contents
     return None
+
+  def forget(self, path):
+    """Forgets what is known of `path`."""
+    self._has_changed |= self._entries.pop(_key(path), None) is not None
 
   def put(self, path, state, contents):
     """Remembers the `contents` of `path` in `state`, as the newest entry."""

@@ -11,7 +11,6 @@ Files may be compressed as TensorFlow does it: as gzip (RFC 1952) or zlib (RFC 1
 import functools
 import mmap
 import os
-import stat
 import struct
 import tempfile
 import zlib
@@ -20,14 +19,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from datasets import checksums
+from datasets import checksums, user_files
 from slimcompat import errors, tf
 
 crc32c = checksums.crc32c
 masked_crc32c = checksums.masked_crc32c
 
 # What tells how a file is compressed: the tables of zlib's first block may come before all else.
-BEGINNING_BYTES = 1024
+_BEGINNING_BYTES = 1024
 _HEADER = struct.Struct('<QI')
 _CRC = struct.Struct('<I')
 # A tf.train.Example is smaller, for a serialized protocol buffer is: a greater length is damage.
@@ -63,8 +62,7 @@ def read_frames(path: str) -> Iterator[Frame]:
   of the file, whatever is in it.
 
   Raises:
-    InputError: when `path` is no file but a directory, a pipe or a device.
-    OSError: when it cannot be read.
+    InputError: when the file cannot be opened.
   """
   data, complaint = _open(path)
   parser = _Parser(data)
@@ -91,15 +89,6 @@ def num_bytes(path: str) -> tuple[int, str]:
   return len(data), complaint
 
 
-def may_begin_records(beginning: bytes) -> bool:
-  """Returns whether the first BEGINNING_BYTES of a file can be those of TFRecords.
-
-  They are then the length of a record and its checksum, or the beginning of what gzip compressed,
-  or of what zlib made of such a length.
-  """
-  return bool(_compression(beginning)) or _length_at(beginning, 0) is not None
-
-
 def compression(path: str) -> str:
   """Returns tf.data's name for how a file is compressed: 'GZIP', 'ZLIB', or '' for not at all."""
   return _compression(_beginning(path))
@@ -112,23 +101,37 @@ def holds_records(path: str) -> bool:
   return _length_at(_decompress_beginning(beginning, kind) if kind else beginning, 0) is not None
 
 
-def check_is_file(path: str):
-  """Raises InputError when `path` is there, but is a directory, a pipe or a device."""
+def why_unreadable(path: str) -> str:
+  """Returns why a file of records cannot be opened, as the end of a sentence, or ''."""
   if '://' in path:
-    is_file = not tf.io.gfile.isdir(path)
-  else:
-    is_file = stat.S_ISREG(os.stat(path).st_mode)
-  if not is_file:
+    if not tf.io.gfile.exists(path):
+      return 'is missing.'
+    return 'is no file of records but a directory.' if tf.io.gfile.isdir(path) else ''
+  try:
+    user_files.open_regular(path).close()
+  except FileNotFoundError:
+    is_link = os.path.islink(path)
+    return 'is a link that leads to nothing.' if is_link else 'is missing.'
+  except IsADirectoryError:
+    return 'is no file of records but a directory.'
+  except OSError as error:
+    return f'is no file of records that can be read: {error.strerror}.'
+  return ''
+
+
+def check_readable(path: str):
+  """Raises InputError when a file of records cannot be opened: a directory, a pipe, no access."""
+  complaint = why_unreadable(path)
+  if complaint:
     raise errors.InputError(
-      f'{path} is no file of records but a directory, a pipe or a device. Remove it, or give a'
-      ' pattern that leaves it out.'
+      f'{path} {complaint} Remove it, give a pattern that leaves it out, or make it readable.'
     )
 
 
 def _beginning(path):
-  check_is_file(path)
+  check_readable(path)
   with tf.io.gfile.GFile(path, 'rb') as file:
-    return file.read(BEGINNING_BYTES)
+    return file.read(_BEGINNING_BYTES)
 
 
 def _compression(beginning):
@@ -164,7 +167,7 @@ def _is_empty_zlib(beginning):
 def _open(path):
   """Returns the bytes of a file, decompressed, and what is wrong with its compression, or ''."""
   data = _map(path)
-  kind = _compression(data[:BEGINNING_BYTES])
+  kind = _compression(data[:_BEGINNING_BYTES])
   if not kind:
     return data, ''
   return _decompress(path, kind, os.stat(path).st_mtime_ns if '://' not in path else 0, len(data))
@@ -234,11 +237,11 @@ def _after_end(data, begin, kind):
 
 def _map(path):
   """Returns the bytes of a file, of a local one without reading it."""
-  check_is_file(path)
+  check_readable(path)
   if '://' in path:
     with tf.io.gfile.GFile(path, 'rb') as file:
       return file.read()
-  with open(path, 'rb') as file:
+  with user_files.open_regular(path) as file:
     return _map_file(file)
 
 
@@ -300,7 +303,9 @@ class _Parser:
       complaint = f'has a damaged length; the next record begins {found - offset} bytes later.'
     elif not offset:
       beginning = bytes(data[:_NUM_BYTES_SHOWN])
-      complaint = f'is no record: the file is damaged, or no TFRecord file; it begins {beginning!r}.'
+      complaint = (
+        f'is no record: the file is damaged, or no TFRecord file; it begins {beginning!r}.'
+      )
     elif len(data) - offset < _HEADER.size:
       complaint = _cut(data, offset)
     else:
@@ -334,8 +339,7 @@ class _Parser:
     if end - begin <= self._num_to_sum:
       self._num_to_sum -= end - begin
       return stored == masked_crc32c(self._array[begin:end])
-    (crc,) = self._sums.masked_crc32c(np.array([begin]), np.array([end]))
-    return stored == int(crc)
+    return stored == self._sums.masked_crc32c_of_one(begin, end)
 
   def _find_header(self, first):
     """Returns the first offset from `first` on of a length and its checksum, or None."""

@@ -13,6 +13,7 @@ from datasets import (
   dataset_info,
   image_decoding,
   image_folder,
+  record_files,
   records,
   verification,
 )
@@ -50,8 +51,19 @@ class RecordSet(NamedTuple):
 
   def present_files(self, split_name: str) -> list[str]:
     """Returns the paths of a split's files that can be read."""
-    paths = self.files[split_name]
-    return [path for path in paths if tf.io.gfile.exists(path) and not tf.io.gfile.isdir(path)]
+    return [path for path in self.files[split_name] if not record_files.why_unreadable(path)]
+
+  def unreadable_files(self, split_name: str) -> dict[str, str]:
+    """Returns why the other files of a split cannot, as the end of a sentence, by path."""
+    complaints = {path: record_files.why_unreadable(path) for path in self.files[split_name]}
+    return {path: complaint for path, complaint in complaints.items() if complaint}
+
+  def ignored_files(self) -> str:
+    """Returns a sentence on files of other programs beside the records, '' without any."""
+    sentences = {
+      verification.describe_ignored(dataset.data_sources) for dataset in self.datasets.values()
+    }
+    return ' '.join(sorted(sentences - {''}))
 
   def class_name(self, split_name: str, label: int) -> str:
     """Returns the name of a class, or its number where it has none."""

@@ -7,7 +7,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from datasets import dataset_info, dataset_utils, integrity, record_sets, shards, user_files
+from datasets import (
+  dataset_info,
+  dataset_utils,
+  integrity,
+  label_files,
+  record_sets,
+  shards,
+  user_files,
+)
 from slimcompat import errors, tf
 
 
@@ -57,9 +65,9 @@ def repair(record_set: record_sets.RecordSet, output_dir: str) -> Repaired:
         f'{record_set.dataset_dir} has no good record, so there is nothing to write to'
         f' {output_dir}. Convert the data again.'
       )
-    if dataset_utils.has_labels(record_set.dataset_dir):
-      names = dataset_utils.read_label_file(record_set.dataset_dir)
-      dataset_utils.write_label_file(names, output_dir)
+    labels_path = label_files.find(record_set.dataset_dir, record_set.layout.record_label_key)
+    if labels_path:
+      dataset_utils.write_label_file(label_files.read(labels_path), output_dir)
     if record_set.info:
       dataset_info.write(dataclasses.replace(record_set.info, splits=splits), output_dir)
   except (OSError, tf.errors.OpError) as error:
@@ -76,6 +84,10 @@ def _copy_split(record_set, split_name, folder, problems, bar):
 
   Appends the Problems of the others to `problems`.
   """
+  problems += [
+    integrity.Problem(path, None, complaint)
+    for path, complaint in record_set.unreadable_files(split_name).items()
+  ]
   info = record_set.info
   num_classes = info.num_classes if info and info.task != 'regression' else 0
   class_counts = np.zeros(num_classes, int)

@@ -98,9 +98,10 @@ def write(
     name_files: names the shards, as `file_names` does.
 
   Raises:
-    InputError: when all examples of a split are rejects, the directory cannot be written to, or the
-      disk is full.
+    InputError: when all examples of a split are rejects, the directory cannot be written to, or
+      has the dataset_info.json of another program, or the disk is full.
   """
+  dataset_info.check_not_of_others(dataset_dir)
   try:
     os.makedirs(dataset_dir, exist_ok=True)
     with _unfinished_folder(dataset_dir, plan) as unfinished:

@@ -81,6 +81,9 @@ def read_list(image_list: str, task: str | None = None) -> list[Entry]:
 def read_records(record_set: record_sets.RecordSet) -> Iterator[Entry]:
   """Yields the images of a RecordSet, the damaged ones too."""
   for split_name in record_set.files:
+    for path, complaint in record_set.unreadable_files(split_name).items():
+      read = functools.partial(_complain, f'the file {complaint}')
+      yield Entry(os.path.basename(path), split_name, (), read, makes_upright=False)
     for path in record_set.present_files(split_name):
       file_name = os.path.basename(path)
       for number, frame in enumerate(record_files.read_frames(path)):

@@ -14,10 +14,10 @@ from datasets import (
   records,
   user_files,
 )
-from slimcompat import errors
+from slimcompat import errors, tf
 
 STANDARD_INPUT = '-'
-_RECORD_ENDINGS = ('.tfrecord', '.tfrecords')
+_RECORD_ENDINGS = ('.tfrecord', '.tfrecords', '.tfrecord.gz', '.tfrecords.gz')
 
 
 class UnlabelledImage(NamedTuple):
@@ -78,6 +78,7 @@ def _list_folder(folder):
   paths = image_sources.list_images(folder)
   if not paths:
     files = (os.path.join(place, name) for place, _, names in os.walk(folder) for name in names)
+    files = (path for path in files if not os.path.basename(path).startswith('.'))
     paths = sorted(path for path in files if _is_records(path))
   if not paths:
     raise errors.InputError(
@@ -94,15 +95,14 @@ def _is_records(path):
   if path.lower().endswith(image_sources.EXTENSIONS):
     return False
   try:
-    with user_files.open_regular(path) as file:
-      return record_files.may_begin_records(file.read(16))
-  except OSError:
+    return record_files.holds_records(path)
+  except (OSError, errors.InputError, tf.errors.OpError):
     return False
 
 
 def _list_records(path, layout) -> Iterator[UnlabelledImage]:
   """Yields the images of a file of records, the damaged ones too."""
-  if not os.path.exists(path):
+  if not os.path.isfile(path):
     yield _of_file(path)
     return
   for number, frame in enumerate(record_files.read_frames(path)):

@@ -9,6 +9,7 @@ import fnmatch
 import hashlib
 import itertools
 import os
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -23,6 +24,14 @@ _BATCH_SIZE = 1024  # Records summarized per session.run.
 # What a TFRecord takes besides its payload: the length and its CRC before it, a CRC after it.
 _FRAME_BYTES = 8 + 4 + 4
 _MAX_NAMES_LISTED = 8
+# Names of files that lie beside records: indexes of other readers, checksums, marks of other
+# programs, and what is not records by its ending.
+_NAME_OF_OTHERS = re.compile(
+  r'.*\.(idx|index|tfindex|crc|md5|sfv|sha\d+(sum)?|json|jsonl|csv|tsv|txt|pbtxt|xml|ya?ml|html?|md'
+  r'|pdf|log|ini|lnk|db|py|npz|npy|pkl|zip|tar|tgz|part|partial|crdownload|aria2|tmp|bak|swp)(\.gz)?'
+  r'|_success|_started.*|_committed.*|_metadata|checksums?|(md5|sha\d+)(sums?)?|.*~',
+  re.IGNORECASE,
+)
 _NUM_CHECKED_FOR_KEY = 100
 _MAX_REASON_LENGTH = 200
 
@@ -175,7 +184,49 @@ def _split_sources(data_sources):
   return [source.strip() for source in data_sources.split(',') if source.strip()]
 
 
-def _glob(source):
+def ignored_files(data_sources: str | Sequence[str]) -> list[str]:
+  """Returns the paths of other programs' files that `list_files` leaves out by their names.
+
+  A dataset_info.json beside them that other programs wrote is there, too.
+  """
+  ignored = set()
+  for source in _split_sources(data_sources):
+    ignored.update(set(_glob(source, with_others=True)) - set(_glob(source)))
+    folder = os.path.dirname(source)
+    if dataset_info.is_of_others(folder):
+      ignored.add(os.path.join(folder, dataset_info.FILE_NAME))
+  return sorted(ignored)
+
+
+def describe_ignored(data_sources: str | Sequence[str]) -> str:
+  """Returns a sentence on the `ignored_files`, '' when there are none."""
+  paths = ignored_files(data_sources)
+  if not paths:
+    return ''
+  listing = ', '.join(paths[:_MAX_NAMES_LISTED])
+  if len(paths) > _MAX_NAMES_LISTED:
+    listing += f' and {len(paths) - _MAX_NAMES_LISTED} more'
+  return f'Ignored, not being records: {listing}.'
+
+
+def _is_of_others(path):
+  """Returns whether a file is another program's by its name, unless it holds records."""
+  if not _NAME_OF_OTHERS.fullmatch(os.path.basename(path)):
+    return False
+  try:
+    return not record_files.holds_records(path)
+  except (OSError, errors.InputError, tf.errors.OpError):
+    return True
+
+
+def _glob(source, with_others=False):
+  paths = _glob_all(source)
+  own = paths if with_others else [path for path in paths if not _is_of_others(path)]
+  # What a pattern asks for alone is taken as it is.
+  return own or paths
+
+
+def _glob_all(source):
   folder, pattern = os.path.split(source)
   # Matching within the folder, where it exists, leaves its own name free to hold any character.
   if tf.io.gfile.isdir(folder or '.'):

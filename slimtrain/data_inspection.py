@@ -113,6 +113,8 @@ def inspect(settings):
     record_set = record_sets.find(
       settings.dataset_dir, settings.dataset_name, settings.dataset_split_name, settings.layout
     )
+    if record_set.ignored_files():
+      console.say(record_set.ignored_files())
   is_right = True
   if settings.verify:
     findings = integrity.verify(record_set)
@@ -123,6 +125,9 @@ def inspect(settings):
     console.say(repair.report(repaired, settings.output_dir))
   if settings.extract is not None:
     num_images = extraction.extract(record_set, settings.output_dir, settings.extract)
+    for split_name in record_set.files:
+      for path, complaint in record_set.unreadable_files(split_name).items():
+        console.say(f'{path} {complaint}')
     console.say(f'{num_images:,} images were written to {settings.output_dir}.')
   if settings.survey:
     _survey(settings, record_set)

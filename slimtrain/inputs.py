@@ -206,6 +206,9 @@ def load_data(settings):
       f' {dataset.num_classes} classes of {name}; a classifier needs at least 2. Leave the flag'
       ' out, or use 1 where class 0 is a background that no example has.'
     )
+  ignored = verification.describe_ignored(dataset.data_sources)
+  if ignored:
+    console.say(ignored)
   counts, kept = _check_records(dataset, settings)
   files = list(counts)
   if dataset.task == 'multi_label' and isinstance(dataset.decoder, records.Decoder):

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import os
 
-from datasets import records
+from datasets import label_files, records
 from nets import nets_factory
 from slimcompat import errors
 from slimtrain import checkpoints, console, files, models, variants
@@ -184,22 +184,15 @@ def count_classes(network, shapes):
 
 
 def with_names(facts, path):
-  """Returns `facts` with the class names in a file, of a name or `label:name` per line.
+  """Returns `facts` with the class names in a file, of any form that `label_files` knows.
 
   A file for all labels of the data, of which the net leaves out the first, will do.
 
   Raises:
     InputError: when it cannot be read, or has another number of names than the net has classes.
   """
-  try:
-    with open(path, encoding='utf-8') as file:
-      lines = [line.strip() for line in file if line.strip()]
-  except (OSError, UnicodeDecodeError) as error:
-    raise errors.InputError(f'The class names in {path} cannot be read: {error}.') from error
-  pairs = [line.partition(':') for line in lines]
-  if all(label.isdigit() and colon for label, colon, _ in pairs):
-    numbered = sorted((int(label), name) for label, _, name in pairs)
-    lines = [name for _, name in numbered]
+  names = label_files.read(path)
+  lines = [names[label] for label in sorted(names)]
   if len(lines) == facts.num_classes + facts.labels_offset:
     lines = lines[facts.labels_offset :]
   if len(lines) != facts.num_classes:

@@ -1,6 +1,7 @@
 """Records with keys, pixels, labels and compression of all kinds."""
 
 import gzip
+import zlib
 
 import numpy as np
 import pytest
@@ -143,12 +144,24 @@ def test_bad_labels_are_named(tmp_path, pictures, task, labels, complaint):
   assert f'Record 1 (counted from 0) of {tmp_path}/train {complaint}' in str(caught.value)
 
 
-@pytest.mark.parametrize('ending', ['', '.gz'])
-def test_compressed_files_are_known_by_their_bytes(tmp_path, pictures, ending):
+@pytest.mark.parametrize('padding', [b'', bytes(5), bytes(100_000)])
+@pytest.mark.parametrize(
+  ('ending', 'compress', 'kind'),
+  [
+    ('', gzip.compress, 'GZIP'),
+    ('.gz', gzip.compress, 'GZIP'),
+    ('', zlib.compress, 'ZLIB'),
+    ('', lambda data: zlib.compress(data, 0), 'ZLIB'),
+    ('', lambda data: zlib.compress(data, 9), 'ZLIB'),
+  ],
+)
+def test_compressed_files_are_known_by_their_bytes(
+  tmp_path, pictures, ending, compress, kind, padding
+):
   pictures.write_records(tmp_path / 'whole', [0, 1, 2])
   path = tmp_path / f'my_train{ending}'
-  path.write_bytes(gzip.compress((tmp_path / 'whole').read_bytes()))
-  assert verification.compression(str(path)) == 'GZIP'
+  path.write_bytes(compress((tmp_path / 'whole').read_bytes()) + padding)
+  assert verification.compression(str(path)) == kind
   assert verification.compression(str(tmp_path / 'whole')) == ''
   assert verification.check_records(get_dataset(tmp_path), 3) == {str(path): 3}
 
@@ -158,6 +171,77 @@ def test_a_record_as_long_as_gzip_begins_is_not_compressed(tmp_path):
     writer.write(bytes(0x088B1F))
   assert (tmp_path / 'records').read_bytes()[:3] == b'\x1f\x8b\x08'
   assert verification.compression(str(tmp_path / 'records')) == ''
+
+
+@pytest.mark.parametrize(
+  'content', [b'x\x9c', b'x\x9c' + bytes(500), b'x\x9chello' * 90, b'X\x85\x00\x00' * 99, b'']
+)
+def test_what_begins_like_zlib_only(tmp_path, content):
+  (tmp_path / 'file').write_bytes(content)
+  assert verification.compression(str(tmp_path / 'file')) == ''
+
+
+def test_zlib_of_nothing(tmp_path):
+  (tmp_path / 'my_train').write_bytes(zlib.compress(b''))
+  with pytest.raises(errors.InputError, match='is empty: it has no records'):
+    verification.check_records(get_dataset(tmp_path), 3)
+
+
+@pytest.mark.parametrize('compress', [gzip.compress, zlib.compress])
+def test_what_follows_compressed_records_is_named(tmp_path, pictures, compress):
+  pictures.write_records(tmp_path / 'whole', [0, 1, 2])
+  data = compress((tmp_path / 'whole').read_bytes())
+  (tmp_path / 'my_train').write_bytes(data + b'more')
+  with pytest.raises(errors.InputError, match='my_train'):
+    verification.check_records(get_dataset(tmp_path), 3)
+
+
+FOREIGN_FILES = {
+  'my_train.idx': b'0 90\n90 90\n',  # NVIDIA DALI.
+  'my_train.tfrecord.index': b'0 90\n',
+  'my_train.tfindex': b'\0' * 40,
+  'my_train.crc': b'crc\0\0\0\2\0',  # Hadoop.
+  'my_train.md5': b'd41d8cd98f00b204e9800998ecf8427e  my_train\n',
+  'my_train.json.gz': gzip.compress(b'{"a": 1}'),
+  'my_train.tfrecord.part': b'\0' * 9,
+  '._my_train.tfrecord': b'\0\5\x16\7',
+  '.DS_Store': b'\0\0\0\1Bud1',
+  'Thumbs.db': b'\xd0\xcf\x11\xe0',
+  '_SUCCESS': b'',
+  'features.json': b'{}',
+}
+
+
+@pytest.mark.parametrize('pattern', [None, '*'])
+def test_files_of_other_programs_beside_records(tmp_path, pictures, pattern):
+  pictures.write_records(tmp_path / 'my_train.tfrecord', [0, 1, 2])
+  pictures.write_records(tmp_path / 'more_train.idx', [0, 1])  # Records for all that.
+  for name, content in FOREIGN_FILES.items():
+    (tmp_path / name).write_bytes(content)
+  (tmp_path / 'dataset_info.json').write_text('{"name": "shapes", "version": "1.0.0"}')
+  dataset = get_dataset(tmp_path, record_file_pattern=pattern)
+  counts = verification.check_records(dataset, 3)
+  assert counts == {
+    str(tmp_path / 'more_train.idx'): 2,
+    str(tmp_path / 'my_train.tfrecord'): 3,
+  }
+  expected = {'dataset_info.json'} | {
+    name
+    for name in FOREIGN_FILES
+    if not name.startswith('.') and ('train' in name or pattern == '*')
+  }
+  ignored = verification.ignored_files(dataset.data_sources)
+  assert ignored == sorted(str(tmp_path / name) for name in expected)
+  assert verification.describe_ignored(dataset.data_sources).startswith(
+    'Ignored, not being records:'
+  )
+
+
+def test_a_file_that_is_asked_for_alone_is_not_ignored(tmp_path):
+  (tmp_path / 'train.idx').write_bytes(b'0 90\n90 90\n')
+  dataset = get_dataset(tmp_path, record_file_pattern='*.idx')
+  with pytest.raises(errors.InputError, match=r'Record 0 .* of .*train\.idx is'):
+    verification.check_records(dataset, 3)
 
 
 def test_labels_file_says_how_many_classes_there_are(tmp_path, pictures):

@@ -99,3 +99,43 @@ def test_damaged_shard(field, value, reason, tmp_path):
   path.write_text(json.dumps(content))
   with pytest.raises(errors.InputError, match=f'is damaged .*{reason}'):
     dataset_info.read(str(tmp_path))
+
+
+# As other programs write a file of this name, and what is left of it.
+OTHERS = {
+  'TensorFlow Datasets': '{"citation": "@misc{a}", "fileFormat": "tfrecord", "name": "shapes",'
+  ' "splits": [{"name": "train", "shardLengths": ["5"]}], "version": "1.0.0"}',
+  'Hugging Face': '{"builder_name": "imagefolder", "features": {"label": {"names": ["a", "b"],'
+  ' "_type": "ClassLabel"}}, "splits": {"train": {"name": "train", "num_bytes": 5}}}',
+  'Hugging Face, of several': '{"default": {"dataset_name": "x", "splits": {}}}',
+  'with a byte order mark': '\ufeff{"name": "shapes", "version": "1.0.0"}',
+  'cut': '{"citation": "@misc{a}", "fileFor',
+  'names of classes': '{"class_names": ["a", "b"], "version": 2}',
+}
+
+
+@pytest.mark.parametrize('program', OTHERS)
+def test_file_of_another_program(program, tmp_path):
+  path = tmp_path / 'dataset_info.json'
+  path.write_text(OTHERS[program], encoding='utf-8')
+  assert dataset_info.is_of_others(str(tmp_path))
+  assert dataset_info.read(str(tmp_path)) is None
+  with pytest.raises(errors.InputError, match='written by another program'):
+    dataset_info.check_not_of_others(str(tmp_path))
+
+
+@pytest.mark.parametrize('num_bytes', [0, 1, 5, 12, 20, 60, 200, -2])
+def test_own_file_cut_is_damaged(num_bytes, tmp_path):
+  dataset_info.write(INFO, str(tmp_path))
+  path = tmp_path / 'dataset_info.json'
+  path.write_bytes(path.read_bytes()[:num_bytes])
+  assert not dataset_info.is_of_others(str(tmp_path))
+  with pytest.raises(errors.InputError, match='is damaged'):
+    dataset_info.read(str(tmp_path))
+
+
+@pytest.mark.parametrize('content', [b'\0' * 300, b'null', b'{}', b'[]', b'\xff\xfe'])
+def test_content_of_no_program_is_damage(content, tmp_path):
+  (tmp_path / 'dataset_info.json').write_bytes(content)
+  with pytest.raises(errors.InputError, match='is damaged'):
+    dataset_info.read(str(tmp_path))

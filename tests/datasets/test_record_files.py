@@ -1,14 +1,16 @@
 """The framing of TFRecord files: sound ones, damaged ones, and how fast."""
 
 import gzip
+import os
 import re
 import struct
+import zlib
 
 import numpy as np
 import pytest
 
-from datasets import record_files
-from slimcompat import tf
+from datasets import checksums, record_files
+from slimcompat import errors, tf
 
 
 def payloads(num, seed=0):
@@ -177,11 +179,12 @@ def test_files_of_something_else(tmp_path, content, words):
   assert re.search(words, frame.complaint)
 
 
+@pytest.mark.parametrize('compress', [gzip.compress, zlib.compress])
 @pytest.mark.parametrize('kept', [1.0, 0.5, 0.01])
-def test_compressed_files(tmp_path, kept):
+def test_compressed_files(tmp_path, kept, compress):
   contents = payloads(40)
   path = write(tmp_path / 'file', contents)
-  data = gzip.compress(path.read_bytes())
+  data = compress(path.read_bytes())
   path.write_bytes(data[: int(len(data) * kept)])
   frames = frames_of(path)
   sound = [frame for frame in frames if frame.payload is not None]
@@ -201,8 +204,115 @@ def test_a_damaged_compressed_file(tmp_path):
   path = write(tmp_path / 'file', contents)
   path.write_bytes(gzip.compress(path.read_bytes()))
   change(path, path.stat().st_size // 2, 16)
-  *_, last = frames_of(path)
+  *before, last = frames_of(path)
   assert last.payload is None
+  # All but the record that was met, and the last at most: its end is not told from the damage.
+  assert sum(frame.payload is not None for frame in before) >= 38
+
+
+@pytest.mark.parametrize('compress', [gzip.compress, zlib.compress])
+@pytest.mark.parametrize('num_zeros', [1, 1000, 3 << 20])
+def test_zeros_after_compressed_records_are_padding(tmp_path, compress, num_zeros):
+  contents = payloads(3)
+  path = write(tmp_path / 'file', contents)
+  path.write_bytes(compress(path.read_bytes()) + bytes(num_zeros))
+  assert [frame.payload for frame in frames_of(path)] == contents
+  path.write_bytes(path.read_bytes() + b'x')
+  *sound, last = frames_of(path)
+  assert [frame.payload for frame in sound] == contents
+  assert f'{num_zeros + 1} more bytes follow the end' in last.complaint
+
+
+def test_gzip_files_in_a_row(tmp_path):
+  contents = payloads(4)
+  first, second = (write(tmp_path / name, contents[i : i + 2]) for i, name in ((0, 'a'), (2, 'b')))
+  first.write_bytes(gzip.compress(first.read_bytes()) + gzip.compress(second.read_bytes()))
+  assert [frame.payload for frame in frames_of(first)] == contents
+
+
+def header(length):
+  data = struct.pack('<Q', length)
+  return data + struct.pack('<I', record_files.masked_crc32c(data))
+
+
+# What a file consists of over and over, with how many records are found in it at least.
+HARD_CONTENTS = {
+  'zeros': (bytes(12), 1),
+  'ones': (b'\xff' * 12, 1),
+  'text': (b'hello, world', 1),
+  'zeros and ones': (b'\1' + bytes(8), 1),
+  'lengths beyond the end': (header(10**9), 5000),
+  'lengths of overlapping records': (header(20_000), 5000),
+  'lengths of records up to the end': (header(40_000), 5000),
+  'empty records': (header(0) + struct.pack('<I', record_files.masked_crc32c(b'')), 5000),
+  'damaged lengths among sound records': (
+    header(0) + struct.pack('<IQI', record_files.masked_crc32c(b''), 9000, 7),
+    5000,
+  ),
+}
+
+
+@pytest.mark.parametrize('kind', HARD_CONTENTS)
+def test_work_is_linear_in_the_size_of_the_file(tmp_path, monkeypatch, kind):
+  content, num_frames = HARD_CONTENTS[kind]
+  work = []
+
+  def summing(blocks, original=checksums._block_remainders):
+    work.append(blocks.size)
+    return original(blocks)
+
+  def searching(parser, first, original=record_files._Parser._search):
+    work.append(record_files._SEARCH_BYTES)
+    original(parser, first)
+
+  monkeypatch.setattr(checksums, '_block_remainders', summing)
+  monkeypatch.setattr(record_files._Parser, '_search', searching)
+  monkeypatch.setattr(record_files, '_SEARCH_BYTES', 1 << 14)
+  path = tmp_path / 'file'
+  done = []
+  for num_bytes in (250_000, 500_000):
+    path.write_bytes(content * (num_bytes // len(content)))
+    work.clear()
+    assert len(frames_of(path)) >= num_frames
+    done.append(sum(work))
+  assert done[1] <= 2.3 * done[0]
+
+
+@pytest.mark.parametrize('budget', [0, 4])
+def test_overlapping_records_are_summed_together(tmp_path, monkeypatch, budget):
+  """A record within what another one's length says, and so on; the sums are the same."""
+  monkeypatch.setattr(record_files, '_TIMES_SUMMED', budget)
+  contents = payloads(30)
+  path = write(tmp_path / 'file', contents)
+  data = path.read_bytes()
+  begin = offsets(contents)[10]
+  nested = b''.join(header(length) for length in range(0, 30_000, 100))
+  path.write_bytes(data[:begin] + nested + data[begin:])
+  kept = [frame.payload for frame in frames_of(path) if frame.payload is not None]
+  assert kept == contents
+
+
+def test_sums_of_many_parts():
+  data = np.random.RandomState(0).randint(0, 256, 3 << 20, np.uint8)
+  sums = checksums.PartSums(data)
+  rng = np.random.RandomState(1)
+  begins = np.concatenate([[0, 0, 5, 256, 255], rng.randint(0, len(data), 40)])
+  ends = np.concatenate([[0, 3, 5, 512, 257], rng.randint(begins[5:], len(data) + 1)])
+  parts = list(zip(begins.tolist(), ends.tolist(), strict=True))
+  expected = [record_files.masked_crc32c(data[begin:end]) for begin, end in parts]
+  assert sums.masked_crc32c(begins, ends).tolist() == expected
+  assert [sums.masked_crc32c_of_one(*part) for part in parts] == expected
+  lengths = np.array([0, 1, 77, 65536, 2**31 - 1], np.uint32)
+  expected = [record_files.masked_crc32c(struct.pack('<Q', length)) for length in lengths]
+  assert checksums.masked_crc32c_of_lengths(lengths).tolist() == expected
+
+
+@pytest.mark.parametrize('make', [os.mkfifo, os.mkdir, lambda path: os.symlink('nowhere', path)])
+def test_what_is_no_file_is_refused(tmp_path, make):
+  path = tmp_path / 'file'
+  make(path)
+  with pytest.raises(errors.InputError, match=r'is no file of records|leads to nothing'):
+    frames_of(path)
 
 
 def test_a_record_between_the_damaged_ones(tmp_path):

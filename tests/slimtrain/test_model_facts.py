@@ -125,11 +125,22 @@ def test_variables_of_no_net(tmp_path):
 
 
 @pytest.mark.parametrize(
-  'lines', ['a\nb\n\nc\n', '0:a\n1:b\n2:c', '2:c\n0:a\n1:b\n', 'background\na\nb\nc\n']
+  'lines',
+  [
+    'a\nb\n\nc\n',
+    '0:a\n1:b\n2:c',
+    '2:c\n0:a\n1:b\n',
+    'background\na\nb\nc\n',
+    '\ufeffa\r\nb\r\nc\r\n',
+    '\ufeff0:a\n1:b\n2:c\n',
+    'a 0\nb 1\nc 2\n',
+    '{"0": "a", "1": "b", "2": "c"}',
+    "item { id: 1 name: 'a' } item { id: 2 name: 'b' } item { id: 3 name: 'c' }",
+  ],
 )
 def test_names_of_a_file(tmp_path, facts, lines):
   path = tmp_path / 'labels.txt'
-  path.write_text(lines)
+  path.write_bytes(lines.encode())
   offset = 1 if 'background' in lines else 0
   facts = dataclasses.replace(facts, num_classes=3, labels_offset=offset)
   assert model_facts.with_names(facts, str(path)).class_names == ('a', 'b', 'c')
