@@ -49,7 +49,7 @@ class RecordSettings:
     metadata={
       'help': 'The TFRecord files in --dataset_dir, such as my_%s_*.tfrecord; %s stands for the'
       " split. Unset: the dataset's own; of tfrecord, all with the split's name in theirs. Files"
-      ' compressed with gzip are known by their first bytes.'
+      ' compressed with gzip or zlib are known by their first bytes.'
     },
   )
   record_image_key: str = dataclasses.field(
