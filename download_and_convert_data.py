@@ -8,8 +8,10 @@ from slimtrain import console, settings
 
 
 def convert(conversion_settings):
-  """Converts as ConversionSettings say, and tells what was written."""
-  info = conversion.convert(conversion_settings)
+  """Converts as ConversionSettings say unless that is done already, and tells what is there."""
+  info, was_there = conversion.find_or_convert(conversion_settings)
+  if was_there:
+    console.say('Nothing to do: the dataset is already there, whole.')
   console.say(conversion.report(info, conversion_settings))
 
 

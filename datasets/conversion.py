@@ -7,6 +7,8 @@ from datasets import (
   csv_files,
   dataset_factory,
   dataset_info,
+  finished,
+  finished_known,
   image_files,
   image_folder,
   image_sources,
@@ -109,11 +111,18 @@ class ConversionSettings:
 
 
 def convert(settings: ConversionSettings) -> dataset_info.DatasetInfo:
-  """Converts what the settings say, and returns what was written.
+  """Converts what the settings say unless it is there already, and returns what is there.
 
   Raises:
-    InputError: when settings are missing or contradict each other, or the images are at fault.
+    InputError: when settings are missing or contradict each other, the images are at fault, or the
+      directory holds another dataset.
   """
+  info, _ = find_or_convert(settings)
+  return info
+
+
+def find_or_convert(settings: ConversionSettings) -> tuple[dataset_info.DatasetInfo, bool]:
+  """Returns what `convert` does, and whether it was there already."""
   for flag in ('small_object_area_threshold', 'foreground_class_of_interest'):
     value = getattr(settings, flag)
     is_given = value != ConversionSettings.__dataclass_fields__[flag].default
@@ -134,15 +143,14 @@ def convert(settings: ConversionSettings) -> dataset_info.DatasetInfo:
     )
   if settings.image_dir or settings.image_list:
     name = _name_in_files(name)
-    return image_folder.convert_source(
-      _read_source(settings),
-      settings.dataset_dir,
-      name,
-      settings.num_shards,
-      settings.images,
-      settings.num_workers,
-      settings.resume,
+    written = (_read_source(settings), settings.dataset_dir, name, settings.num_shards)
+    info = image_folder.find_finished(*written, settings.images)
+    if info:
+      return info, True
+    info = image_folder.convert_source(
+      *written, settings.images, settings.num_workers, settings.resume
     )
+    return info, False
   if not name:
     convertible = [row.name for row in dataset_factory.DATASETS.values() if row.convert]
     raise errors.InputError(
@@ -153,7 +161,16 @@ def convert(settings: ConversionSettings) -> dataset_info.DatasetInfo:
   if row.convert is None:
     raise errors.InputError(f'{name} is not converted without --image_dir. {row.how_to_get}')
   dataset_factory.check_no_other_dataset(name, settings.dataset_dir)
-  return row.convert(settings)
+  made_of, defaults = (
+    finished.flag_values(values, row.conversion_settings)
+    for values in (settings, ConversionSettings())
+  )
+  info = finished_known.find(row, settings.dataset_dir, made_of, defaults)
+  if info:
+    return info, True
+  info = dataclasses.replace(row.convert(settings), made_of=made_of)
+  dataset_info.write(info, settings.dataset_dir)
+  return info, False
 
 
 def _read_source(settings):

@@ -12,7 +12,7 @@ import dataclasses
 import functools
 import os
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from datasets import (
   cifar10,
@@ -47,6 +47,9 @@ class KnownDataset:
   description: str = ''
   source: str = ''  # Who made it, its licence, its URL.
   how_to_get: str = ''
+  split_sizes: Mapping[str, int] = dataclasses.field(default_factory=dict)  # Images by split.
+  # The settings of its conversion that the records depend on.
+  conversion_settings: tuple[str, ...] = ()
   # convert(conversion.ConversionSettings) -> DatasetInfo; None: there is no converter of this one.
   convert: Callable | None = None
   # default_dir() -> the directory that holds it when none is given.
@@ -84,6 +87,7 @@ DATASETS = tables.Table(
       ' Machine Learning Repository, CC BY 4.0, https://doi.org/10.24432/C50P49, in'
       " scikit-learn's selection",
       how_to_get='Comes with the package.',
+      split_sizes=digits.SPLIT_SIZES,
       convert=lambda settings: digits.convert(settings.dataset_dir),
       default_dir=digits.cached_dir,
     ),
@@ -96,6 +100,7 @@ DATASETS = tables.Table(
       description='70,000 handwritten digits, gray, 28x28.',
       source='Y. LeCun, C. Cortes and C. Burges, http://yann.lecun.com/exdb/mnist/',
       how_to_get=_DOWNLOADED,
+      split_sizes={name: files[2] for name, files in mnist.FILES.items()},
       convert=mnist.convert,
     ),
     KnownDataset(
@@ -107,6 +112,7 @@ DATASETS = tables.Table(
       description='60,000 photographs of 10 kinds of animals and vehicles, 32x32.',
       source='A. Krizhevsky, https://www.cs.toronto.edu/~kriz/cifar.html',
       how_to_get=_DOWNLOADED,
+      split_sizes={name: members[1] for name, members in cifar10.MEMBERS.items()},
       convert=cifar10.convert,
     ),
     KnownDataset(
@@ -118,6 +124,8 @@ DATASETS = tables.Table(
       source='The TensorFlow Team, 2019, CC BY 2.0,'
       ' http://download.tensorflow.org/example_images/flower_photos.tgz',
       how_to_get=_DOWNLOADED,
+      split_sizes=flowers.SPLIT_SIZES,
+      conversion_settings=('num_shards', 'images'),
       convert=flowers.convert,
     ),
     KnownDataset(
@@ -130,6 +138,8 @@ DATASETS = tables.Table(
       source='O. Russakovsky et al., "ImageNet Large Scale Visual Recognition Challenge", 2015,'
       ' https://arxiv.org/abs/1409.0575; for research, https://image-net.org/download',
       how_to_get=f'Give the folder of its archives by --source_dir. {_MADE_BY_SLIM}',
+      split_sizes=imagenet.NUM_IMAGES,
+      conversion_settings=('images',),
       convert=imagenet.convert,
     ),
     KnownDataset(
@@ -142,6 +152,10 @@ DATASETS = tables.Table(
       source='A. Chowdhery et al., "Visual Wake Words Dataset", 2019,'
       ' https://arxiv.org/abs/1906.05721; COCO: T.-Y. Lin et al., https://cocodataset.org',
       how_to_get=_DOWNLOADED,
+      split_sizes=visualwakewords.NUM_IMAGES,
+      conversion_settings=(
+        *('images', 'small_object_area_threshold', 'foreground_class_of_interest'),
+      ),
       convert=visualwakewords.convert,
     ),
     KnownDataset(

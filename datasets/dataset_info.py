@@ -59,6 +59,8 @@ class DatasetInfo:
   image_bits: int | None = None
   # How many images came from files of 16 bits, by the bits that the largest value of each takes.
   value_bits: Mapping[str, int] = dataclasses.field(default_factory=dict)
+  # What the records depend on, such as the values of flags by their names; see finished.py.
+  made_of: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
   @property
   def num_classes(self) -> int:
@@ -154,6 +156,7 @@ def _parse(content):
       str(int(bits)): _checked(count, int)
       for bits, count in _checked(content.get('value_bits', {}), dict).items()
     },
+    made_of=_checked_texts(content.get('made_of', {})),
   )
   if info.task not in TASKS:
     raise ValueError(f'the task {info.task!r} is none of {", ".join(TASKS)}')
@@ -174,6 +177,10 @@ def _checked(value, kind):
   if not isinstance(value, kind):
     raise TypeError(f'{value!r} is not a value of type {kind.__name__}')
   return value
+
+
+def _checked_texts(value):
+  return {name: _checked(text, str) for name, text in _checked(value, dict).items()}
 
 
 def _checked_tuple(values, kind):

@@ -15,6 +15,7 @@ from slimcompat import errors
 
 NAME = 'digits'
 NUM_TRAIN = 1437  # The first ones of the file; the other 360 are the test split.
+SPLIT_SIZES = {'train': NUM_TRAIN, 'test': 360}
 IMAGE_SIZE = 28  # Pixels per side, as MNIST's.
 _FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'digits.csv.gz')
 

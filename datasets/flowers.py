@@ -12,6 +12,7 @@ URL = 'https://storage.googleapis.com/download.tensorflow.org/example_images/flo
 SHA256 = '4c54ace7911aaffe13a365c34f650e71dd5bf1be0a58b464e5a7183e3e595d9c'  # TFDS's tf_flowers.
 NUM_VALIDATION = 350  # Images, as in slim.
 NUM_IMAGES = 3_670
+SPLIT_SIZES = {'train': NUM_IMAGES - NUM_VALIDATION, 'validation': NUM_VALIDATION}
 _SEED = 0  # slim's.
 
 
@@ -38,7 +39,7 @@ def convert(settings) -> dataset_info.DatasetInfo:
   archives.warn_of_count(
     'flowers',
     {name: shards.listed(part) for name, part in splits.items()},
-    {'train': NUM_IMAGES - NUM_VALIDATION, 'validation': NUM_VALIDATION},
+    SPLIT_SIZES,
   )
   return image_folder.convert_source(
     source._replace(splits=splits),

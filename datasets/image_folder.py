@@ -2,6 +2,7 @@
 
 import collections
 import concurrent.futures
+import dataclasses
 import fnmatch
 import hashlib
 import json
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 
 import tqdm
 
-from datasets import dataset_info, image_files, image_sources, shards
+from datasets import dataset_info, finished, image_files, image_sources, shards
 from slimcompat import errors
 
 NAME = 'image_folder'
@@ -73,7 +74,8 @@ def convert_source(
     raise errors.InputError(f'num_shards is {num_shards}; a split needs 1 file at least.')
   name = _check_name(name) if name else _name_of_source(source.place)
   settings = settings or image_files.ImageSettings()
-  plan = _make_plan(source, name, num_shards, settings)
+  made_of = _list_made_of(source, name, num_shards, settings)
+  plan = json.dumps(made_of, indent=2, ensure_ascii=False) + '\n'
   _make_room(dataset_dir, name, source.splits, num_shards, plan if resume else None)
   num_files = sum(map(len, source.splits.values()))
   num_workers = num_workers or image_files.default_num_workers()
@@ -109,7 +111,29 @@ def convert_source(
       channels=None if settings.keep_gray else 3,
       image_bits=settings.image_bits,
       plan=plan,
+      made_of=made_of,
     )
+
+
+def find_finished(
+  source: image_sources.Source,
+  dataset_dir: str,
+  name: str | None = None,
+  num_shards: int = shards.DEFAULT_NUM_SHARDS,
+  settings: image_files.ImageSettings | None = None,
+) -> dataset_info.DatasetInfo | None:
+  """Returns what `convert_source` wrote for the same arguments, None when it is not there, whole.
+
+  Raises:
+    InputError: when the directory holds what other images or settings made.
+  """
+  name = _check_name(name) if name else _name_of_source(source.place)
+  info = dataset_info.read(dataset_dir)
+  if info is None or info.name != name:
+    return None
+  defaults = _flag_values(name, shards.DEFAULT_NUM_SHARDS, image_files.ImageSettings(), source.task)
+  made_of = _list_made_of(source, name, num_shards, settings or image_files.ImageSettings())
+  return info if finished.is_finished(info, made_of, defaults, dataset_dir) else None
 
 
 def _load_all(files, load, pool, num_workers, update) -> Iterator[shards.EncodedExample]:
@@ -130,26 +154,33 @@ def _load_all(files, load, pool, num_workers, update) -> Iterator[shards.Encoded
       future.cancel()
 
 
-def _make_plan(source, name, num_shards, settings):
-  """Returns a text of all that the records depend on; a change of a file shows."""
-  digest = hashlib.sha256()
-  for split_name, files in source.splits.items():
-    for file in files:
+def _flag_values(name, num_shards, settings, task):
+  fields = [field.name for field in dataclasses.fields(settings)]
+  values = {'dataset_name': name, 'num_shards': str(num_shards), 'task_type': task}
+  return {**values, **finished.flag_values(settings, fields)}
+
+
+def _list_made_of(source, name, num_shards, settings):
+  """Returns all that the records depend on, as text by name; a change of a file shows."""
+  files, division = [], hashlib.sha256()
+  for split_name, part in source.splits.items():
+    for file in part:
       try:
         state = os.stat(file.path)
         state = (state.st_size, state.st_mtime_ns)
       except OSError:
         state = None
-      digest.update(repr((split_name, file.name, file.label, state)).encode())
-  content = {
-    'name': name,
-    'num_shards': num_shards,
-    'settings': repr(settings),
-    'task': source.task,
-    'class_names': source.class_names,
-    'images': digest.hexdigest(),
+      files.append(repr((file.name, file.label, state)))
+      division.update(repr((split_name, file.name)).encode())
+  digest = hashlib.sha256(repr(source.class_names).encode())
+  for text in sorted(files):
+    digest.update(text.encode())
+  return {
+    **_flag_values(name, num_shards, settings, source.task),
+    finished.FILES: digest.hexdigest(),
+    finished.NUM_FILES: str(len(files)),
+    finished.DIVISION: division.hexdigest(),
   }
-  return json.dumps(content, indent=2, ensure_ascii=False) + '\n'
 
 
 def check_apart(image_dir: str, dataset_dir: str):

@@ -69,7 +69,8 @@ def repair(record_set: record_sets.RecordSet, output_dir: str) -> Repaired:
     if labels_path:
       dataset_utils.write_label_file(label_files.read(labels_path), output_dir)
     if record_set.info:
-      dataset_info.write(dataclasses.replace(record_set.info, splits=splits), output_dir)
+      info = dataclasses.replace(record_set.info, splits=splits, made_of={'repaired': 'true'})
+      dataset_info.write(info, output_dir)
   except (OSError, tf.errors.OpError) as error:
     raise errors.InputError(
       f'Cannot write clean copies to {output_dir}: {getattr(error, "strerror", "") or error}. Make'

@@ -77,6 +77,7 @@ def write(
   channels: int | None = None,
   image_bits: int | None = None,
   plan: str | None = None,
+  made_of: Mapping[str, str] | None = None,
   name_files: Callable[[str, str, int, int], list[str]] = file_names,
 ) -> dataset_info.DatasetInfo:
   """Writes shards, labels.txt, rejects.csv and, last, dataset_info.json into `dataset_dir`.
@@ -95,6 +96,7 @@ def write(
     image_bits: how many bits the values of images of 16 were taken to have; None is 16.
     plan: when given, all that the records depend on. What is written is then kept when it is
       interrupted, and another call of the same plan goes on from the shards that are whole.
+    made_of: what dataset_info.json says of what the records depend on.
     name_files: names the shards, as `file_names` does.
 
   Raises:
@@ -135,6 +137,7 @@ def write(
         task=task,
         image_bits=image_bits,
         value_bits=_total(result.value_bits for result in all_results),
+        made_of=made_of or {},
       )
       dataset_info.write(info, dataset_dir)
   except (OSError, tf.errors.OpError) as error:

@@ -35,6 +35,7 @@ SHA256 = {
     '031296bbc80c45a1d1f76bf9a90ead27e94e99ec629208449507a4917a3bf009'
   ),
 }
+NUM_IMAGES = {'train': 82_783, 'val': 40_504}
 NUM_SHARDS = {'train': 100, 'val': 10}
 _SEED = 0
 _MAX_ANNOTATIONS_BYTES = 1 << 31
