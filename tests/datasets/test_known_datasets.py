@@ -1,11 +1,13 @@
 """The known datasets, from small files in the authors' formats that a server offers."""
 
+import dataclasses
 import functools
 import gzip
 import http.server
 import io
 import json
 import os
+import shutil
 import struct
 import tarfile
 import threading
@@ -344,6 +346,26 @@ def test_files_that_are_not_the_published_ones_are_told(name, server, tmp_path, 
   OFFERS[name](folder)
   convert(name, tmp_path, mirror)
   assert 'is not the published file: its SHA-256 is' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('name', ['mnist', 'cifar10', 'flowers', 'visualwakewords'])
+def test_the_same_again(name, server, tmp_path):
+  folder, mirror = server
+  {**OFFERS, 'visualwakewords': offer_coco}[name](folder)
+  info = convert(name, tmp_path, mirror)
+  out = tmp_path / 'out'
+  before = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
+  shutil.rmtree(tmp_path / 'cache')
+  settings = conversion.ConversionSettings(dataset_name=name, dataset_dir=str(out))
+  settings = dataclasses.replace(settings, mirror='http://127.0.0.1:9/')
+  assert conversion.find_or_convert(settings) == (info, True)
+  assert {path.name: path.stat().st_mtime_ns for path in out.iterdir()} == before
+  if name == 'flowers':
+    with pytest.raises(errors.InputError, match='converted with --num_shards=5, not 2'):
+      conversion.convert(dataclasses.replace(settings, num_shards=2))
+  if name == 'visualwakewords':
+    with pytest.raises(errors.InputError, match='--foreground_class_of_interest=person, not dog'):
+      conversion.convert(dataclasses.replace(settings, foreground_class_of_interest='dog'))
 
 
 def test_annotations_of_another_kind(server, tmp_path):
