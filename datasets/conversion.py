@@ -4,6 +4,7 @@ import dataclasses
 import os
 
 from datasets import (
+  class_folders,
   csv_files,
   dataset_factory,
   dataset_info,
@@ -12,9 +13,10 @@ from datasets import (
   image_files,
   image_folder,
   image_sources,
+  image_tree,
   shards,
 )
-from slimcompat import errors
+from slimcompat import errors, escapes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,12 +41,27 @@ class ConversionSettings:
       ' train, validation and perhaps test that have one per class.'
     },
   )
+  folders_are: str | None = dataclasses.field(
+    default=None,
+    metadata={
+      'help': 'What the folders in --image_dir are, where they could be either. Unset: as they'
+      ' look.',
+      'choices': class_folders.MEANINGS,
+    },
+  )
   image_list: str | None = dataclasses.field(
     default=None,
     metadata={
       'help': 'A CSV or JSONL file that lists images to convert: path,label or path,label1;label2'
-      ' or path,number[,number...] in a row, the paths relative to it. A header that begins with'
-      ' path may name a column split.'
+      ' or path,number[,number...] in a row, the paths relative to it. A header may name these'
+      ' columns, and one called split.'
+    },
+  )
+  image_suffix: str | None = dataclasses.field(
+    default=None,
+    metadata={
+      'help': 'What the names in --image_list lack at their ends, such as .jpg. Unset: found where'
+      ' the files leave no choice.'
     },
   )
   task_type: str | None = dataclasses.field(
@@ -137,6 +154,10 @@ def find_or_convert(settings: ConversionSettings) -> tuple[dataset_info.DatasetI
   name = settings.dataset_name
   if settings.image_dir and settings.image_list:
     raise errors.InputError('--image_dir and --image_list exclude each other. Leave one out.')
+  for flag, source in (('folders_are', 'image_dir'), ('image_suffix', 'image_list')):
+    value = getattr(settings, flag)
+    if value and not getattr(settings, source):
+      raise errors.InputError(f'--{flag}={value} belongs to --{source}; leave the flag out.')
   if settings.task_type not in (None, dataset_info.TASKS[0]) and not settings.image_list:
     raise errors.InputError(
       f'--task_type={settings.task_type} needs --image_list: a folder tells one class per image.'
@@ -177,9 +198,9 @@ def _read_source(settings):
   division = (settings.validation_fraction, settings.seed)
   if settings.image_list:
     task = settings.task_type or dataset_info.TASKS[0]
-    return image_sources.read_list(settings.image_list, task, *division)
+    return image_sources.read_list(settings.image_list, task, *division, settings.image_suffix)
   image_folder.check_apart(settings.image_dir, settings.dataset_dir)
-  return image_sources.read_folder(settings.image_dir, *division)
+  return image_sources.read_folder(settings.image_dir, *division, settings.folders_are)
 
 
 def _name_in_files(dataset_name):
@@ -214,10 +235,10 @@ def report(info: dataset_info.DatasetInfo, settings: ConversionSettings) -> str:
     sentences.append(
       f'{len(rejects):,} files could not be used and are listed in {path}, first {name}: {reason}.'
     )
-  ignored = image_sources.list_ignored(settings.image_dir) if settings.image_dir else []
-  if ignored:
-    names = [os.path.relpath(path, settings.image_dir) for path in ignored]
-    sentences.append(f'Left out, not being images of a class: {_listing(names)}.')
+  if settings.image_dir or settings.image_list:
+    sentences += _missing_classes(info)
+  if settings.image_dir:
+    sentences += _report_on_folder(settings)
   bits_sentence = image_files.describe_bits(info.value_bits, info.image_bits)
   if bits_sentence:
     sentences.append(bits_sentence)
@@ -226,6 +247,38 @@ def report(info: dataset_info.DatasetInfo, settings: ConversionSettings) -> str:
     f' --dataset_dir={settings.dataset_dir}.'
   )
   return ' '.join(sentences)
+
+
+def _missing_classes(info):
+  """Yields a sentence on each split that lacks images of a class."""
+  for split_name, split in info.splits.items():
+    missing = [
+      name
+      for name, count in zip(info.class_names, split.class_counts, strict=False)
+      if not count and info.task != 'regression'
+    ]
+    if missing:
+      noun = 'the class' if len(missing) == 1 else f'{len(missing):,} of the classes:'
+      yield f'WARNING: {split_name} has no image of {noun} {_listing(missing)}.'
+
+
+def _report_on_folder(settings):
+  """Yields sentences on what a person may not expect, and on what was left out."""
+  tree = image_tree.walk(settings.image_dir)
+  layout = class_folders.read(tree, settings.folders_are)
+  yield from layout.notes
+  ignored = sorted([*layout.unlabelled, *tree.others, *tree.hidden])
+  if ignored:
+    yield f'Left out, not being images of a class: {_listing(_relative(ignored, settings))}.'
+  if layout.without_images:
+    yield f'Folders without images: {_listing(_relative(layout.without_images, settings))}.'
+  left_out = [f'{escapes.for_names(name)} ({reason})' for name, reason in tree.left_out()]
+  if left_out:
+    yield f'Not looked into: {_listing(left_out)}.'
+
+
+def _relative(paths, settings):
+  return [escapes.for_names(os.path.relpath(path, settings.image_dir)) for path in paths]
 
 
 def _read_rejects(dataset_dir):

@@ -20,9 +20,18 @@ def float_feature(values: float | Iterable[float]) -> tf.train.Feature:
 
 
 def bytes_feature(values: bytes | str | Iterable[bytes | str]) -> tf.train.Feature:
-  """Returns a feature of one string or several; str is stored as UTF-8."""
-  values = [tf.compat.as_bytes(value) for value in _as_list(values)]
+  """Returns a feature of one string or several; str is stored as UTF-8.
+
+  Bytes of file names that are not UTF-8, as `os.fsdecode` gives them, are stored as they are.
+  """
+  values = [_as_bytes(value) for value in _as_list(values)]
   return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
+
+
+def _as_bytes(value):
+  if isinstance(value, str):
+    return value.encode('utf-8', 'surrogateescape')
+  return tf.compat.as_bytes(value)
 
 
 def _as_list(values):

@@ -241,7 +241,7 @@ class ImageLoader(ImageEncoder, contextlib.AbstractContextManager):
 
     When given, `reserve(num_bytes)` is called before memory for so many is taken.
     """
-    more = {'image/filename': dataset_utils.bytes_feature(file.name)}
+    more = {'image/filename': dataset_utils.bytes_feature(os.fsencode(file.name))}
     if class_name is not None:
       more['image/class/text'] = dataset_utils.bytes_feature(class_name)
     try:

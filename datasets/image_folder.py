@@ -112,6 +112,7 @@ def convert_source(
       image_bits=settings.image_bits,
       plan=plan,
       made_of=made_of,
+      left_out=[shards.Reject(*entry) for entry in source.left_out],
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import tqdm
 
 from datasets import archives, dataset_info, dataset_utils, image_files, label_files, shards
-from slimcompat import errors
+from slimcompat import errors, escapes
 
 TRAIN_ARCHIVE = 'ILSVRC2012_img_train.tar'  # Holds an archive per class.
 VALIDATION_ARCHIVE = 'ILSVRC2012_img_val.tar'
@@ -176,7 +176,10 @@ def _read_words(path):
   if not os.path.exists(path):
     return {}
   lines = label_files.read_text(path).splitlines()
-  return dict(line.strip().split(maxsplit=1) for line in lines if len(line.split()) > 1)
+  words = dict(line.strip().split(maxsplit=1) for line in lines if len(line.split()) > 1)
+  for name in words.values():
+    escapes.check_name(name, path)
+  return words
 
 
 def _features(image, boxes, labels, words):

@@ -17,7 +17,7 @@ from datasets import (
   records,
   verification,
 )
-from slimcompat import errors, slim, tf
+from slimcompat import errors, escapes, slim, tf
 
 _FILE_NAME_KEY = 'image/filename'
 _ENDINGS = {
@@ -86,7 +86,7 @@ class RecordSet(NamedTuple):
     label_key = self.layout.record_label_key
     names = features[_FILE_NAME_KEY].bytes_list.value
     return StoredImage(
-      names[0].decode(errors='replace') if names else '',
+      escapes.for_names(os.fsdecode(names[0])) if names else '',
       self._as_file(encoded[0], features),
       tuple(features[label_key or records.LABEL_KEY].int64_list.value),
       tuple(features[label_key or records.TARGETS_KEY].float_list.value),

@@ -79,6 +79,7 @@ def write(
   plan: str | None = None,
   made_of: Mapping[str, str] | None = None,
   name_files: Callable[[str, str, int, int], list[str]] = file_names,
+  left_out: Iterable[Reject] = (),
 ) -> dataset_info.DatasetInfo:
   """Writes shards, labels.txt, rejects.csv and, last, dataset_info.json into `dataset_dir`.
 
@@ -98,6 +99,7 @@ def write(
       interrupted, and another call of the same plan goes on from the shards that are whole.
     made_of: what dataset_info.json says of what the records depend on.
     name_files: names the shards, as `file_names` does.
+    left_out: what was never among the examples, for rejects.csv.
 
   Raises:
     InputError: when all examples of a split are rejects, the directory cannot be written to, or
@@ -126,7 +128,8 @@ def write(
         if result.num_records and os.path.exists(path):
           os.replace(path, os.path.join(dataset_dir, result.file_name))
       dataset_utils.write_label_file(dict(enumerate(class_names)), dataset_dir)
-      _write_rejects(dataset_dir, [reject for result in all_results for reject in result.rejects])
+      rejects = [reject for result in all_results for reject in result.rejects]
+      _write_rejects(dataset_dir, [*rejects, *left_out])
       info = dataset_info.DatasetInfo(
         name=name,
         class_names=tuple(class_names),

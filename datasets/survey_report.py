@@ -107,6 +107,9 @@ def _warnings(summary):
   """Yields a block for each kind of fault."""
   unreadable = [f'{image["name"]}: {image["reason"]}' for image in summary['unreadable']]
   yield _listing('Images that cannot be decoded', unreadable)
+  left_out = [f'{entry["name"]}: {entry["reason"]}' for entry in summary.get('left_out', [])]
+  yield _listing('Left out', left_out)
+  yield _listing('Splits that lack classes', list(_missing_classes(summary)))
   yield _listing('Images turned or mirrored by their EXIF data', summary['turned_by_exif'])
   for key, title in (
     ('duplicates', 'Pictures that are there more than once'),
@@ -123,6 +126,17 @@ def _warnings(summary):
       for group in groups
     ]
     yield _listing(title, lines)
+
+
+def _missing_classes(summary):
+  splits = summary['splits']
+  names = {name for split in splits.values() for name in split['class_counts']}
+  for split, found in splits.items():
+    missing = sorted(names - found['class_counts'].keys())
+    # Images without any class, beside the folders of classes, are a split of their own here.
+    if missing and found['class_counts']:
+      more = f' and {len(missing) - 5:,} more' if len(missing) > 5 else ''
+      yield f'{split or "none"}: no image of {", ".join(missing[:5])}{more}'
 
 
 def _listing(title, lines):

@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from datasets import (
+  class_folders,
   dataset_info,
   image_decoding,
   image_sources,
+  image_tree,
   record_files,
   record_sets,
   user_files,
 )
-from slimcompat import errors
+from slimcompat import errors, escapes
 
 
 class Entry(NamedTuple):
@@ -26,46 +28,73 @@ class Entry(NamedTuple):
   makes_upright: bool  # Whether converting turns it as its EXIF data say.
 
 
-def list_folder(image_dir: str) -> list[Entry]:
-  """Returns the images at any depth of a folder.
+def list_folder(image_dir: str, folders_are: str | None = None) -> list[Entry]:
+  """Returns the images at any depth of a folder; classes and splits as converting takes them.
 
-  The folders in it are the classes, or the splits if they are named so, with the classes in them.
+  Images that lie in no folder of a class have none.
 
   Raises:
-    InputError: when there is no folder, or no image in it.
+    InputError: when there is no folder, no image in it, or it looks like classes and like splits.
   """
   if not os.path.isdir(image_dir):
     raise errors.InputError(f'There is no folder {image_dir}. Give --image_dir a folder of images.')
-  names = []
-  for folder, subfolders, files in os.walk(image_dir):
-    subfolders[:] = sorted(name for name in subfolders if not name.startswith('.'))
-    names += [
-      os.path.relpath(os.path.join(folder, name), image_dir)
-      for name in sorted(files)
-      if not name.startswith('.') and name.lower().endswith(image_sources.EXTENSIONS)
-    ]
-  if not names:
+  tree = image_tree.walk(image_dir)
+  if not tree.images:
     raise errors.InputError(
-      f'{image_dir} has no images, which are files that end in'
-      f' {", ".join(image_sources.EXTENSIONS)}.'
+      f'{image_dir} has no images, which are files that end in {", ".join(image_tree.EXTENSIONS)}.'
     )
-  folders = [name.split(os.sep)[:-1] for name in names]
-  has_splits = all(parts and parts[0].lower() in image_sources.SPLIT_NAMES for parts in folders)
-  entries = []
-  for name, parts in zip(names, folders, strict=True):
-    split = image_sources.SPLIT_NAMES[parts.pop(0).lower()] if has_splits else ''
-    read = functools.partial(_read_file, os.path.join(image_dir, name))
-    entries.append(Entry(name, split, tuple(parts[:1]), read, makes_upright=True))
-  return entries
+  layout = class_folders.read(tree, folders_are)
+  labels = {
+    path: (split, ())
+    for split, folder in layout.folders.items()
+    for path in layout.unlabelled
+    if path.startswith(os.path.join(folder, ''))
+  }
+  labels |= {
+    path: (split, (name,))
+    for split, classes in layout.splits.items()
+    for name, paths in classes.items()
+    for path in paths
+  }
+  return [
+    Entry(
+      escapes.for_names(os.path.relpath(path, image_dir)),
+      *labels.get(path, ('', ())),
+      functools.partial(_read_file, path),
+      makes_upright=True,
+    )
+    for path in tree.images
+  ]
 
 
-def read_list(image_list: str, task: str | None = None) -> list[Entry]:
+def list_left_out(image_dir: str, folders_are: str | None = None) -> list[tuple[str, str]]:
+  """Returns the files and folders that are not surveyed, relative to the folder, with the reasons.
+
+  The arguments are those of `list_folder`.
+  """
+  tree = image_tree.walk(image_dir)
+  layout = class_folders.read(tree, folders_are)
+  reasons = [
+    *((path, 'it is hidden') for path in tree.hidden),
+    *((path, 'it is no image') for path in tree.others),
+    *((path, 'it has no images') for path in layout.without_images),
+  ]
+  found = sorted((os.path.relpath(path, image_dir), reason) for path, reason in reasons)
+  return [tuple(map(escapes.for_names, entry)) for entry in [*tree.left_out(), *found]]
+
+
+def read_list(
+  image_list: str, task: str | None = None, image_suffix: str | None = None
+) -> list[Entry]:
   """Returns the images that a CSV or JSONL file lists; of no split unless it names them.
+
+  The arguments are those of `image_sources.read_list`.
 
   Raises:
     InputError: when there is no such list, or it is at fault.
   """
-  source = image_sources.read_list(image_list, task or dataset_info.TASKS[0])
+  task = task or dataset_info.TASKS[0]
+  source = image_sources.read_list(image_list, task, image_suffix=image_suffix)
   entries = []
   for split_name, files in source.splits.items():
     split = split_name if source.has_splits else ''
@@ -74,7 +103,7 @@ def read_list(image_list: str, task: str | None = None) -> list[Entry]:
       has_classes = source.task != 'regression'
       classes = tuple(source.class_names[label] for label in labels) if has_classes else ()
       read = functools.partial(_read_file, file.path)
-      entries.append(Entry(file.name, split, classes, read, makes_upright=True))
+      entries.append(Entry(escapes.for_names(file.name), split, classes, read, makes_upright=True))
   return entries
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from datasets import (
   image_decoding,
-  image_sources,
+  image_tree,
   record_files,
   record_sets,
   records,
@@ -52,11 +52,16 @@ def find(
     if word == STANDARD_INPUT:
       paths = [line for line in map(str.strip, lines) if line]
     elif os.path.isdir(word):
-      paths = _list_folder(word)
+      paths, unreached = _list_folder(word)
+      for path, reason in unreached:
+        images.append(UnlabelledImage(path, functools.partial(_complain, reason)))
     elif os.path.lexists(word):
       paths = [word]
     elif glob.has_magic(word):
-      paths = sorted(path for path in glob.glob(word, recursive=True) if not os.path.isdir(path))
+      # glob follows circles of links as far as the system does.
+      is_deep = '**' in word.split(os.sep)
+      found = image_tree.expand(word) if is_deep else glob.glob(word)
+      paths = sorted(path for path in found if not os.path.isdir(path))
       if not paths:
         raise errors.InputError(f'No file matches {word}. Give a pattern such as photos/**/*.jpg.')
     else:
@@ -73,26 +78,47 @@ def _of_file(path):
   return UnlabelledImage(path, functools.partial(_read_file, path))
 
 
+def list_left_out(words: Iterable[str]) -> list[tuple[str, str]]:
+  """Returns what `find` passes over in the folders among `words`, and the reasons."""
+  left_out = []
+  for word in filter(os.path.isdir, words):
+    tree = image_tree.walk(word)
+    taken = set(_list_folder(word)[0])
+    unread = dict(_unread_folders(tree))
+    reasons = {**tree.unreached, **tree.repeated}
+    left_out += [(path, reason) for path, reason in reasons.items() if path not in unread]
+    left_out += [(path, 'it is hidden') for path in tree.hidden if path not in taken]
+    left_out += [(path, 'it is no image') for path in tree.others if path not in taken]
+  return left_out
+
+
 def _list_folder(folder):
-  """Returns the images of a folder, or the files of records where it has none."""
-  paths = image_sources.list_images(folder)
+  """Returns the images of a folder, or the files of records where it has none; and what failed."""
+  tree = image_tree.walk(folder)
+  paths = tree.images
   if not paths:
-    files = (os.path.join(place, name) for place, _, names in os.walk(folder) for name in names)
+    files = [*tree.others, *tree.hidden]
     files = (path for path in files if not os.path.basename(path).startswith('.'))
     paths = sorted(path for path in files if _is_records(path))
-  if not paths:
+  unread = _unread_folders(tree)
+  if not paths and not unread:
     raise errors.InputError(
       f'{folder} has neither TFRecords nor images, which are files that end in'
-      f' {", ".join(image_sources.EXTENSIONS)}. Name others one by one.'
+      f' {", ".join(image_tree.EXTENSIONS)}. Name others one by one.'
     )
-  return paths
+  return paths, unread
+
+
+def _unread_folders(tree):
+  """Returns the folders that may hold images but cannot be read, and the reasons."""
+  return [entry for entry in tree.unreached.items() if os.path.isdir(entry[0])]
 
 
 def _is_records(path):
   """Returns whether a file says that it holds TFRecords, by its name or its first bytes."""
   if path.lower().endswith(_RECORD_ENDINGS):
     return True
-  if path.lower().endswith(image_sources.EXTENSIONS):
+  if path.lower().endswith(image_tree.EXTENSIONS):
     return False
   try:
     return record_files.holds_records(path)

@@ -21,7 +21,7 @@ from datasets import (
   shards,
   user_files,
 )
-from slimcompat import errors
+from slimcompat import errors, escapes
 
 # Split -> COCO's photographs, a folder or an archive of it, and their annotations, likewise.
 SOURCES = {'train': 'train2014', 'val': 'val2014'}
@@ -133,6 +133,7 @@ def _label(annotations, foreground, least_area):
       f'--foreground_class_of_interest={foreground} is no category of COCO. Choose one of'
       f' {", ".join(sorted(categories))}.'
     )
+  escapes.check_name(foreground, '--foreground_class_of_interest')
   images = {image['id']: (image, []) for image in annotations['images']}
   for entry in annotations['annotations']:
     image, objects = images[entry['image_id']]

@@ -239,6 +239,8 @@ def find_images(settings):
     record_shape_key=sources.record_shape_key,
     record_image_shape=sources.record_image_shape,
   )
+  if hasattr(sys.stdin, 'reconfigure'):
+    sys.stdin.reconfigure(errors='surrogateescape')  # Paths are bytes, which need not be UTF-8.
   images = unlabelled_images.find(sources.images, sys.stdin, layout)
   if not images:
     raise errors.InputError(
@@ -286,6 +288,11 @@ def classify(settings):
   if settings.sort_into and facts.task == 'regression':
     raise errors.InputError('--sort_into needs classes, but the model gives numbers. Leave it out.')
   images = find_images(settings)
+  left_out = unlabelled_images.list_left_out(settings.sources.images)
+  if left_out:
+    shown = ', '.join(f'{_printable(path)} ({reason})' for path, reason in left_out[:20])
+    more = f' and {len(left_out) - 20:,} more' if len(left_out) > 20 else ''
+    console.say(f'Left out: {shown}{more}.')
   deployment.start_runtime(settings.batches.session)
   console.say(
     f'Classifying {_count(len(images), "image")} by {_describe_model(settings, trained)}'

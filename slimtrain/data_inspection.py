@@ -8,6 +8,7 @@ import os
 import numpy as np
 
 from datasets import (
+  class_folders,
   dataset_factory,
   extraction,
   image_files,
@@ -65,8 +66,16 @@ class InspectionSettings(settings_lib.Settings):
   image_dir: str | None = settings_lib.setting(
     None, 'A folder of images to look into, rather than records: --survey, --preview_augmentation.'
   )
+  folders_are: str | None = settings_lib.setting(
+    None,
+    'What the folders in --image_dir are, where they could be either. Unset: as they look.',
+    choices=class_folders.MEANINGS,
+  )
   image_list: str | None = settings_lib.setting(
     None, 'A CSV or JSONL list of images to look into, as converting takes it; see --task_type.'
+  )
+  image_suffix: str | None = settings_lib.setting(
+    None, 'What the names in --image_list lack at their ends, such as .jpg. Unset: found.'
   )
   image_bits: int | None = settings_lib.setting(
     None,
@@ -179,9 +188,11 @@ def _check(settings):
 
 def _entries(settings, record_set):
   if settings.image_dir:
-    return survey_sources.list_folder(settings.image_dir)
+    return survey_sources.list_folder(settings.image_dir, settings.folders_are)
   if settings.image_list:
-    return survey_sources.read_list(settings.image_list, settings.layout.task_type)
+    return survey_sources.read_list(
+      settings.image_list, settings.layout.task_type, settings.image_suffix
+    )
   return survey_sources.read_records(record_set)
 
 
@@ -195,6 +206,9 @@ def _survey(settings, record_set):
   output_dir = _output_dir(settings)
   found = survey.make(_entries(settings, record_set), settings.image_bits)
   summary = survey.summarize(found)
+  if settings.image_dir:
+    left_out = survey_sources.list_left_out(settings.image_dir, settings.folders_are)
+    summary['left_out'] = [{'name': name, 'reason': reason} for name, reason in left_out]
   survey_file.write(summary, output_dir)
   console.say(survey_report.report(summary))
   info = record_set.info if record_set else None

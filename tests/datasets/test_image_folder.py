@@ -405,7 +405,7 @@ def refuse_empty_class(image_dir, out):
 
 def refuse_unprintable_class(image_dir, out):
   (image_dir / 'cat').rename(image_dir / 'cat\n')
-  return {}, "The class name 'cat\\n'"
+  return {}, f'{image_dir} gives a class the name "cat\\x0a"'
 
 
 def refuse_single_images(image_dir, out):
