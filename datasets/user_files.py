@@ -3,7 +3,9 @@
 import contextlib
 import errno
 import os
+import re
 import secrets
+import shutil
 import stat
 from typing import BinaryIO
 
@@ -89,21 +91,95 @@ def write_atomically(path: str, content: str | bytes):
 
 @contextlib.contextmanager
 def open_atomically(path: str):
-  """Gives a binary file to write, which is at `path` once the block has ended without an error."""
+  """Gives a binary file to write, which is at `path` once the block has ended without an error.
+
+  What killed processes left of earlier attempts is removed.
+  """
   folder, name = os.path.split(path)
-  # In the same folder, for os.replace cannot move between file systems.
-  temporary = os.path.join(folder, f'.{name}.{secrets.token_hex(4)}.tmp')
+  _remove_abandoned(folder or '.', re.escape(name), 'tmp')
+  temporary, file = _create_locked(folder, name)
   try:
-    with open(temporary, 'wb') as file:
+    with file:
       yield file
       file.flush()
       os.fsync(file.fileno())
-    os.replace(temporary, path)
+      os.replace(temporary, path)
   except BaseException:
     with contextlib.suppress(OSError):
       os.unlink(temporary)
     raise
   flush_to_disk(folder or '.')
+
+
+@contextlib.contextmanager
+def folder_beside(path: str, ending: str):
+  """Gives a new hidden folder in that of `path`, which is removed at the end.
+
+  Folders with this ending that killed processes left there are removed.
+
+  Args:
+    path: what is made in the folder, and then moved.
+    ending: what the folder's name ends in; nobody else's should.
+  """
+  parent, name = os.path.split(path)
+  _remove_abandoned(parent or '.', '.+', ending)
+  folder = os.path.join(parent, f'.{name}.{secrets.token_hex(4)}.{ending}')
+  os.mkdir(folder)
+  descriptor = os.open(folder, os.O_RDONLY)
+  try:
+    _lock(descriptor)
+    yield folder
+  finally:
+    shutil.rmtree(folder, ignore_errors=True)
+    os.close(descriptor)
+
+
+def _create_locked(folder, name):
+  """Returns the path of a new file for `name`, and the file, which is locked while it is open."""
+  while True:
+    # In the same folder, because os.replace cannot move between file systems.
+    path = os.path.join(folder, f'.{name}.{secrets.token_hex(4)}.tmp')
+    file = open(path, 'xb')  # noqa: SIM115  The caller closes it.
+    _lock(file.fileno())
+    # Another process may have found it before it was locked.
+    if os.fstat(file.fileno()).st_nlink:
+      return path, file
+    file.close()
+
+
+def _lock(descriptor, waits=True):
+  """Locks an open file or folder until it is closed; returns whether that was possible."""
+  try:
+    import fcntl  # Not everywhere.
+
+    fcntl.flock(descriptor, fcntl.LOCK_EX if waits else fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except (ImportError, OSError):  # In use, or a file system without locks.
+    return False
+  return True
+
+
+def _remove_abandoned(folder, name, ending):
+  """Removes what is named like a temporary file or folder and locked by no process.
+
+  Args:
+    folder: where to look.
+    name: a pattern of what it was made for.
+    ending: of its own name.
+  """
+  pattern = re.compile(rf'\.{name}\.[0-9a-f]{{8}}\.{re.escape(ending)}', re.DOTALL)
+  for found in os.listdir(folder):
+    if not pattern.fullmatch(found):
+      continue
+    path = os.path.join(folder, found)
+    with contextlib.suppress(OSError):
+      is_folder = os.path.isdir(path)
+      # Some file systems lock only what is open for writing.
+      descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
+      try:
+        if _lock(descriptor, waits=False):
+          shutil.rmtree(path, ignore_errors=True) if is_folder else os.unlink(path)
+      finally:
+        os.close(descriptor)
 
 
 def flush_to_disk(path: str):

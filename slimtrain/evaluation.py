@@ -94,6 +94,8 @@ class EvaluationSettings(settings_lib.Settings):
     inputs.DataSettings, batch_size=100, dataset_split_name='test'
   )
   session: deployment.SessionSettings = settings_lib.group(deployment.SessionSettings)
+  # Names one of several evaluations of a step: done again, it replaces its summaries in eval_dir.
+  summaries_name = ''
 
   def __post_init__(self):
     super().__post_init__()
@@ -131,7 +133,9 @@ def evaluate(settings, others=()):
     console.say(f'{tag}[{result[tag]}]')
   console.say(f'examples[{one.num_examples}]')
   # TensorFlow names the file by the second, and overwrites the one before.
-  suffix = f'.{result["global_step"]}'
+  suffix = f'.{settings.summaries_name}{result["global_step"]}'
+  if settings.summaries_name:
+    remove_summaries(settings.eval_dir, suffix)
   with contextlib.closing(
     tf.summary.FileWriter(settings.eval_dir, filename_suffix=suffix)
   ) as writer:
@@ -140,6 +144,13 @@ def evaluate(settings, others=()):
     result = reports.write(settings, result, one.predictions, one.data, passes[0].checkpoint)
   files.write_json(os.path.join(settings.eval_dir, 'eval.json'), result)
   return result
+
+
+def remove_summaries(eval_dir: str, ending: str):
+  """Removes the files of summaries in `eval_dir` whose names have that ending."""
+  for name in os.listdir(eval_dir):
+    if name.startswith('events.out.tfevents.') and name.endswith(ending):
+      os.remove(os.path.join(eval_dir, name))
 
 
 class Pass(NamedTuple):

@@ -8,6 +8,7 @@ has its row there is not evaluated again.
 import csv
 import dataclasses
 import datetime
+import hashlib
 import os
 import time
 from typing import NamedTuple
@@ -94,6 +95,15 @@ class EvaluationRunSettings(evaluation.EvaluationSettings):
       )
     if self.watch_timeout_secs and not self.watch:
       raise errors.InputError('--watch_timeout_secs needs --watch.')
+
+
+class _RowSettings(EvaluationRunSettings):
+  """Those of a row of the table, which an evaluation that was cut off does not leave twice."""
+
+  @property
+  def summaries_name(self) -> str:
+    """What the files of summaries are called, by all that tells rows of a step apart."""
+    return f'row-{hashlib.sha256(repr(_how(self)).encode()).hexdigest()[:8]}.'
 
 
 class Task(NamedTuple):
@@ -312,6 +322,9 @@ def _evaluate_one(task, checkpoint, has_report):
   saved = _saved(checkpoint)
   try:
     settings = dataclasses.replace(task.complete(checkpoint), report=has_report)
+    settings = _RowSettings(
+      **{field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
+    )
     result = evaluation.evaluate(settings)
   except errors.InputError:
     if tf.train.checkpoint_exists(checkpoint):

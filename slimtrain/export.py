@@ -5,10 +5,8 @@ import dataclasses
 import filecmp
 import importlib.util
 import os
-import shutil
-import tempfile
 
-from datasets import dataset_factory, records
+from datasets import dataset_factory, records, user_files
 from nets import nets_factory
 from slimcompat import errors, tf
 from slimtrain import (
@@ -355,24 +353,18 @@ def _output(settings):
     InputError: when it cannot be written, or exists and may not be replaced.
   """
   path = os.path.abspath(settings.output_file)
-  folder, name = os.path.split(path)
-  temporary = None
   try:
-    os.makedirs(folder, exist_ok=True)
-    # In the same folder, for os.replace cannot move between file systems.
-    temporary = tempfile.mkdtemp(prefix=f'.{name}.', dir=folder)
-    made = os.path.join(temporary, name)
-    yield made
-    if not (os.path.isfile(path) and os.path.isfile(made) and filecmp.cmp(made, path, False)):
-      _refuse_existing(settings)
-    _replace(made, path, os.path.join(temporary, 'replaced'))
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with user_files.folder_beside(path, 'exporting') as temporary:
+      made = os.path.join(temporary, os.path.basename(path))
+      yield made
+      if not (os.path.isfile(path) and os.path.isfile(made) and filecmp.cmp(made, path, False)):
+        _refuse_existing(settings)
+      _replace(made, path, os.path.join(temporary, 'replaced'))
   except (tf.errors.OpError, OSError) as error:
     raise errors.InputError(
       f'--output_file={settings.output_file} cannot be written: {error}'
     ) from error
-  finally:
-    if temporary:
-      shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _replace(made, path, aside):

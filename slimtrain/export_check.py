@@ -54,7 +54,8 @@ def run_export(path, images, files=None):
   values = {
     f'file_{index}': np.frombuffer(file, np.uint8) for index, file in enumerate(files or [])
   }
-  with tempfile.TemporaryDirectory() as folder:
+  # Beside the export, so that what a kill leaves is found there.
+  with tempfile.TemporaryDirectory(dir=os.path.dirname(os.path.abspath(path))) as folder:
     given, made = (os.path.join(folder, name) for name in ('inputs.npz', 'outputs.npz'))
     np.savez(given, images=images, **values)
     finished = subprocess.run(  # noqa: S603

@@ -60,7 +60,7 @@ def write_saved_model(graph, path, settings, calibration):
   """
   del settings, calibration
   outputs = {'logits': graph.logits, 'predictions': graph.predictions}
-  with tempfile.TemporaryDirectory() as folder:
+  with tempfile.TemporaryDirectory(dir=os.path.dirname(path)) as folder:
     names_file = os.path.join(folder, LABELS_FILE)
     files.write_text(names_file, _labels(graph.facts))
     asset = tf.constant(names_file)

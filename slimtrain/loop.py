@@ -4,8 +4,8 @@ import datetime
 import os
 import time
 
-from slimcompat import errors, tf
-from slimtrain import checkpoints, console, finiteness, inputs, saving, summaries, tracing, watchdog
+from slimcompat import errors
+from slimtrain import checkpoints, console, finiteness, inputs, summaries, tracing, watchdog
 
 
 class Loop:
@@ -60,7 +60,8 @@ class Loop:
     if session is not self._session:
       self._begin(session)
     step_before = self._num_steps
-    if self._validation and self._run_quietly is None and self._validate_missed(session):
+    is_first = self._run_quietly is None
+    if is_first and self._validation and self._validation.start(session, self._num_steps):
       return self._loss, True
     try:
       self._run(session, train_step_kwargs.get('summary_writer'), last_step)
@@ -85,7 +86,7 @@ class Loop:
       self._interrupted.saved()
     elif is_evaluated and saved:
       start_secs = time.monotonic()
-      is_last |= self._validate(saved, session)
+      is_last |= self._validation.run(saved, session)
       self._member.is_finishing = is_last
       # Not the time of a step.
       self._line_secs += time.monotonic() - start_secs
@@ -103,22 +104,6 @@ class Loop:
     if self._saver and not self._settings.save_interval_steps:
       # A first checkpoint, for a loss that is near.
       self._next_save_secs = 0.0
-
-  def _validate_missed(self, session):
-    """Makes up, before the first step, for an evaluation; returns whether it ends the run."""
-    is_missed = self._validation.start(session, self._num_steps)
-    newest = is_missed and checkpoints.newest(self._settings.train_dir)
-    return bool(newest) and self._validate(newest, session)
-
-  def _validate(self, checkpoint, session):
-    """Returns whether the evaluation of a checkpoint ends the run; a full disk does not."""
-    try:
-      return self._validation.run(checkpoint, session)
-    except (OSError, RuntimeError, tf.errors.OpError) as error:
-      if not saving.is_full(error):
-        raise
-      console.say(f'The disk is full, so the evaluation of {checkpoint} is not kept. Make room.')
-      return False
 
   def _run(self, session, writer, last_step):
     """Runs one step, or `steps_per_run`, with what is due to be reported of it."""

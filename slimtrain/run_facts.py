@@ -116,7 +116,7 @@ def write_end(train_dir, last_step):
   """Says in run.json that the run has ended by itself, and after which step."""
   path = os.path.join(train_dir, RUN_FILE)
   runs = read_runs(path)
-  if runs:
+  if runs and 'finished' not in runs[-1]:
     finished = datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds')
     runs[-1] = {**runs[-1], 'last_step': last_step, 'finished': finished}
     with contextlib.suppress(OSError):  # A full disk is no reason for the run to fail at its end.

@@ -30,8 +30,9 @@ One of the kind "eval" has
 metrics.csv has a column for each name of any record, and nothing where a record lacks it; not
 finite is nan. Columns never change their places: new ones come last.
 
-A run that goes on from a checkpoint cuts off what was written after it, for those steps are made
-again, and half a line that a kill left. What finds no room on a full disk is left out.
+A run that goes on from a checkpoint cuts off what was written after it, because those steps are
+made again, and half a line that a kill left. What finds no room on a full disk is left out, except
+for evaluations, which are written when there is room again. Each evaluation stands there once.
 """
 
 import contextlib
@@ -93,6 +94,8 @@ class RunLog:
     self._steps_per_epoch = steps_per_epoch
     self._columns = []  # Of the CSV file as it is.
     self._has_failed = False
+    self._evaluations = {}  # {key: record}, see `_key`.
+    self._unsaved = {}  # Those of them that found no room.
     self.rewind(first_step)
 
   def add_step(self, step, values):
@@ -102,7 +105,11 @@ class RunLog:
       step: the steps so far.
       values: {name: number} in the order of new columns.
     """
-    self._add(TRAIN, step, values)
+    record = self._make_record(TRAIN, step, values)
+    with self._complaining():
+      self._append(record)
+      if self._unsaved:
+        self._rewrite(step)
 
   def add_evaluation(self, step, split, weights, result):
     """Adds a record of the kind EVAL.
@@ -115,19 +122,57 @@ class RunLog:
     """
     metrics = {tag: value for tag, value in result.items() if tag.startswith('eval/')}
     values = {'split': split, 'weights': weights, 'examples': result.get('examples'), **metrics}
-    self._add(EVAL, step, {name: value for name, value in values.items() if value is not None})
-
-  def rewind(self, step):
-    """Cuts off the records of later steps than `step`, which the run is to make again."""
+    values = {name: value for name, value in values.items() if value is not None}
+    record = self._make_record(EVAL, step, values)
+    is_last = (
+      not self._unsaved and step >= self._last_step and _key(record) not in self._evaluations
+    )
+    self._evaluations[_key(record)] = self._unsaved[_key(record)] = record
     with self._complaining():
-      if os.path.exists(self._jsonl):
-        # In place: this needs no room.
-        os.truncate(self._jsonl, _length_up_to(self._jsonl, step))
+      if is_last:
+        self._append(record)
+      else:
+        self._rewrite(max(step, self._last_step))
+      self._unsaved.clear()
+
+  def find_evaluation(self, step: int, split: str, weights: str) -> dict | None:
+    """Returns the record of an evaluation that was added, None if there is none."""
+    return self._evaluations.get((step, split, weights))
+
+  def last_evaluation(self, split: str, before: float) -> int:
+    """Returns the last step of an evaluation on a split before a step, 0 if there is none."""
+    steps = [step for step, of_split, _ in self._evaluations if of_split == split]
+    return max((step for step in steps if step < before), default=0)
+
+  def rewind(self, step: float):
+    """Cuts off the records of later steps than `step`, which the run is to make again."""
+    for found in (self._unsaved, self._evaluations):
+      for key in [key for key in found if key[0] > step]:
+        del found[key]
+    self._last_step = 0
+    with self._complaining():
       self._columns = []
       if os.path.exists(self._jsonl) or os.path.exists(self._csv):
-        self._write_csv(())
+        self._rewrite(step)
 
-  def _add(self, kind, step, values):
+  def _rewrite(self, last_step):
+    """Writes both files with the records up to `last_step`, and evaluations that are missing."""
+    if os.path.exists(self._jsonl) or self._unsaved:
+      lines, num_kept_bytes = _lines_up_to(self._jsonl, last_step, self._unsaved)
+      if self._unsaved or num_kept_bytes is None:
+        for record in sorted(self._unsaved.values(), key=lambda record: record['step']):
+          _insert(lines, record)
+        files.write_text(self._jsonl, b''.join(line for line, _ in lines))
+      else:
+        # In place: this needs no room.
+        os.truncate(self._jsonl, num_kept_bytes)
+      records = [record for _, record in lines if record]
+      self._unsaved = {}
+      self._evaluations = {_key(record): record for record in records if record.get('kind') == EVAL}
+      self._last_step = max((record['step'] for record in records), default=0)
+    self._write_csv(())
+
+  def _make_record(self, kind, step, values):
     record = {
       'kind': kind,
       'step': step,
@@ -135,15 +180,18 @@ class RunLog:
       'time': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
       **values,
     }
-    record = {name: _rounded(value) for name, value in record.items()}
-    with self._complaining():
-      _append(self._jsonl, json.dumps(record, allow_nan=False) + '\n')
-      if self._columns and record.keys() <= set(self._columns):
-        columns, self._columns = self._columns, []  # Written anew after a row that failed.
-        _append(self._csv, _to_csv([record], columns))
-        self._columns = columns
-      else:
-        self._write_csv(record)
+    return {name: _rounded(value) for name, value in record.items()}
+
+  def _append(self, record):
+    _append(self._jsonl, json.dumps(record, allow_nan=False) + '\n')
+    self._last_step = max(self._last_step, record['step'])
+    # A file that was removed meanwhile has no header.
+    if self._columns and record.keys() <= set(self._columns) and os.path.exists(self._csv):
+      columns, self._columns = self._columns, []  # Written anew after a row that failed.
+      _append(self._csv, _to_csv([record], columns))
+      self._columns = columns
+    else:
+      self._write_csv(record)
 
   def _write_csv(self, names):
     """Writes all records, with the columns as they were and those of `names`."""
@@ -179,16 +227,44 @@ def _parse(line):
   return record if is_record else None
 
 
-def _length_up_to(path, step):
-  """Returns the bytes of a metrics.jsonl before the first record of a later step, or half line."""
-  length = 0
-  with open(path, 'rb') as file:
+def _key(record):
+  """Returns what tells the record of an evaluation from the others."""
+  return record['step'], str(record.get('split')), str(record.get('weights'))
+
+
+def _lines_up_to(path, last_step, replaced):
+  """Returns the lines of a metrics.jsonl to keep, and how many bytes these are.
+
+  Left out are records of later steps, half a line, evaluations whose keys are in `replaced`, and
+  those that stand there already.
+
+  Returns:
+    Pairs of a line and its record, None where it has none; and the bytes, or None when there are
+    others between them.
+  """
+  kept, keys, num_bytes, is_cut, is_prefix = [], set(replaced), 0, False, True
+  with contextlib.suppress(FileNotFoundError), open(path, 'rb') as file:
     for line in file:
       record = _parse(line)
-      if not line.endswith(b'\n') or (record and record['step'] > step):
-        break
-      length += len(line)
-  return length
+      is_evaluation = record is not None and record.get('kind') == EVAL
+      is_again = is_evaluation and _key(record) in keys
+      if not line.endswith(b'\n') or is_again or (record and record['step'] > last_step):
+        is_cut = True
+        continue
+      if is_evaluation:
+        keys.add(_key(record))
+      is_prefix &= not is_cut
+      num_bytes += len(line)
+      kept.append((line, record))
+  return kept, num_bytes if is_prefix else None
+
+
+def _insert(lines, record):
+  """Inserts a record before those of later steps."""
+  place = len(lines)
+  while place and (lines[place - 1][1] is None or lines[place - 1][1]['step'] > record['step']):
+    place -= 1
+  lines.insert(place, ((json.dumps(record, allow_nan=False) + '\n').encode(), record))
 
 
 def _append(path, text):

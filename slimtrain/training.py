@@ -247,13 +247,20 @@ def _train(settings, data, member, given):
     settings = releases.fetched(settings)
   with tf.Graph().as_default(), member.placed():
     step, batches = build(settings, data, member, first_step)
-    restore = resume_plan = None
+    restore = resume_plan = validation = None
+    log = run_log.RunLog(settings.train_dir, first_step, data.num_examples / step.batch_size)
+    if settings.validation.eval_split:
+      validation = validation_lib.Validation(settings, data, step.batch_size, log)
     if resumed:
       resume_plan = checkpoints.plan_resume(settings.train_dir)
       ignored = ' --checkpoint_path is ignored.' if settings.fine_tuning.checkpoint_path else ''
       console.say(f'Continuing {resumed} at step {first_step}.{ignored}')
+      is_over = validation and validation.start(None, first_step)
       if first_step >= (settings.max_number_of_steps or float('inf')):
         console.say('That is --max_number_of_steps already; nothing is left to do.')
+        is_over = True
+      if is_over:
+        run_facts.write_end(settings.train_dir, first_step)
         member.finish()
         return None
       if fresh := resume_plan.missing:
@@ -271,10 +278,6 @@ def _train(settings, data, member, given):
     model_facts.write(settings.train_dir, model_facts.of_run(settings, data, num_channels))
     run_facts.write_run(settings, data, first_step)
     saver = saving.make_saver(settings.train_dir, resume_plan)
-    log = run_log.RunLog(settings.train_dir, first_step, data.num_examples / step.batch_size)
-    validation = None
-    if settings.validation.eval_split:
-      validation = validation_lib.Validation(settings, data, step.batch_size, log)
     with interruption.Interruption() as interrupted:
       loss = slim.learning.train(
         step.run_op,

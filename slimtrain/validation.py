@@ -4,20 +4,39 @@ What was found stands in validation.json in the train_dir: the `metric`, its `va
 `global_step` of the checkpoint in the folder best, and the `history`, pairs of a step and the value
 there, null if not finite. How long the last gain was ago, and the learning rate of the schedule
 plateau, follow from the history up to the step that the run has reached.
+
+An evaluation leaves its summaries, its record in metrics.jsonl, the copy in the folder best, and
+its entry in the history, in this order. A run that was killed in between makes what is missing when
+it is started again, and nothing twice.
 """
 
+import contextlib
 import dataclasses
 import json
 import math
 import os
+import re
 import shutil
 
+from datasets import user_files
 from slimcompat import errors, tables, tf
-from slimtrain import console, evaluation, files, inputs, metrics, model_facts, models, plateau
+from slimtrain import (
+  checkpoints,
+  console,
+  evaluation,
+  files,
+  inputs,
+  metrics,
+  model_facts,
+  models,
+  plateau,
+  saving,
+)
 from slimtrain import settings as settings_lib
 
 STATE_FILE = 'validation.json'
 BEST_DIR = 'best'  # In the train_dir: the checkpoint that was best.
+_FILE = re.compile(r'model\.ckpt-\d+\.(index|meta|data-\d+-of-\d+)')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +78,12 @@ class ValidationSettings(settings_lib.Settings):
       )
 
 
+class _Evaluation(evaluation.EvaluationSettings):
+  """One made while training, whose summaries may lie beside those of the script."""
+
+  summaries_name = 'while_training.'
+
+
 class Validation:
   """The evaluations of a run, each of a checkpoint that was just saved."""
 
@@ -85,7 +110,7 @@ class Validation:
       for field in dataclasses.fields(inputs.DataSettings)
     }
     of_data['dataset_split_name'] = settings.validation.eval_split
-    self._evaluation = evaluation.EvaluationSettings(
+    self._evaluation = _Evaluation(
       report=False,  # Training shall not wait for it.
       eval_image_size=settings.train_image_size,
       model=models.ModelSettings(settings.model.model_name),
@@ -99,79 +124,180 @@ class Validation:
     steps = settings.validation.eval_every_steps
     epochs = settings.validation.eval_every_epochs or 1
     self.interval_steps = steps or max(1, round(epochs * data.num_examples / batch_size))
+    self._stride = settings.steps_per_run
+    self._is_last = lambda step: step >= (settings.max_number_of_steps or math.inf)
+    self._unfinished = []  # Checkpoints whose evaluations found no room.
+    self._best_dir = os.path.join(self._train_dir, BEST_DIR)
     self._state = _read_state(self._train_dir)
     if self._metric and self._state.get('metric') != self._metric.name:
       self._state = {'metric': self._metric.name}
     self._history = self._state.setdefault('history', [])
 
-  def start(self, session, step):
-    """Makes the session of a run that has reached a step as it was there.
+  def start(self, session: tf.Session | None, step: int) -> bool:
+    """Makes up for what a kill cut off, and sets the learning rate of a run that goes on at a step.
+
+    Args:
+      session: of training; None before there is one.
+      step: what the run has reached.
 
     Returns:
-      Whether the evaluation at that step is missing, as when the run was killed before its end.
+      Whether training is to stop.
     """
     self._history[:] = [entry for entry in self._history if entry[0] <= step]
-    plateau.set_scale(session, self._scale())
-    if self._metric is None:
-      return False
-    last_step = self._history[-1][0] if self._history else 0
-    return step // self.interval_steps > last_step // self.interval_steps
+    for folder, _, _ in self._variants():
+      _remove_later_summaries(folder, step)
+    with self._kept_going('The best checkpoint'):
+      self._check_best()
+    self._run_due(self._find_missed(step), session)
+    self._set_scale(session)
+    return self._is_hopeless()
 
-  def run(self, checkpoint, session):
+  def run(self, checkpoint: str, session: tf.Session | None) -> bool:
     """Evaluates a checkpoint in the train_dir; returns whether training is to stop.
+
+    What of it is recorded already is left alone. A disk without room does not end the run: the
+    evaluation is then made up for.
 
     Args:
       checkpoint: just saved.
       session: of training, whose learning rate may fall.
     """
-    for decay in self._decays:
-      folder = 'eval' if decay is None else 'eval_moving_averages'
-      result = evaluation.evaluate(
-        dataclasses.replace(
-          self._evaluation,
-          checkpoint_path=checkpoint,
-          eval_dir=os.path.join(self._train_dir, folder),
-          use_moving_averages=decay is not None,
-        )
-      )
-      self._log.add_evaluation(
-        result['global_step'],
-        self._validation.eval_split,
-        'raw' if decay is None else 'averages',
-        result,
-      )
-    return self._metric is not None and self._compare(checkpoint, result, session)
+    self._run_due([*self._unfinished, checkpoint], session)
+    return self._is_hopeless()
 
-  def _compare(self, checkpoint, result, session):
-    """Keeps the checkpoint if it is the best; returns whether none was for too long."""
-    value, step = result[f'eval/{self._metric.name}'], result['global_step']
-    value = value if math.isfinite(value) else None
-    is_lower_better = self._metric.is_lower_better
-    scale_before = self._scale()
-    self._history.append([step, value])
-    if self._scale() != scale_before:
-      console.say(
-        f'{self._rate.plateau_patience} evaluations without a gain in {self._metric.name}: the'
-        f' learning rate falls to {self._scale() / scale_before:.4g} of what it was.'
+  def _run_due(self, due, session):
+    self._unfinished = []
+    for path in filter(tf.train.checkpoint_exists, due):
+      with self._kept_going(f'The evaluation of {path}'):
+        self._unfinished.append(path)
+        self._run(path, session)
+        self._unfinished.pop()
+
+  @contextlib.contextmanager
+  def _kept_going(self, what):
+    """Says that something cannot be written, in place of ending training."""
+    try:
+      yield
+    except (OSError, RuntimeError, tf.errors.OpError) as error:
+      is_full = saving.is_full(error)
+      if not is_full and not isinstance(error, OSError):
+        raise
+      why = 'The disk is full' if is_full else str(error)
+      console.say(f'{why}: {what} is not kept. Make room; it is made up for later.')
+
+  def _run(self, checkpoint, session):
+    """Does what is not done yet of the evaluation of a checkpoint."""
+    step = checkpoints.saved_step(checkpoint)
+    for _, weights, settings in self._variants():
+      result = self._find(step, weights)
+      if result is None:
+        result = evaluation.evaluate(dataclasses.replace(settings, checkpoint_path=checkpoint))
+        self._log.add_evaluation(step, self._validation.eval_split, weights, result)
+    if self._metric:
+      self._compare(checkpoint, step, result.get(f'eval/{self._metric.name}'), session)
+
+  def _variants(self):
+    """Returns (folder, name, settings) of each evaluation of a step; the last one is compared."""
+    found = []
+    for decay in self._decays:
+      folder = os.path.join(self._train_dir, 'eval' if decay is None else 'eval_moving_averages')
+      settings = dataclasses.replace(
+        self._evaluation, eval_dir=folder, use_moving_averages=decay is not None
       )
-      plateau.set_scale(session, self._scale())
-    if self._validation.keep_best and plateau.is_gain(
-      value, self._state.get('value'), is_lower_better
-    ):
-      _keep(checkpoint, os.path.join(self._train_dir, BEST_DIR))
-      self._state.update(value=value, global_step=step)
-      console.say(f'The best so far: {self._metric.name} {value:g}, kept in {BEST_DIR}.')
+      found.append((folder, 'raw' if decay is None else 'averages', settings))
+    return found
+
+  def _find(self, step, weights):
+    """Returns the record of an evaluation, None if there is none with the metric."""
+    record = self._log.find_evaluation(step, self._validation.eval_split, weights)
+    has_metric = record and (self._metric is None or f'eval/{self._metric.name}' in record)
+    return record if has_metric else None
+
+  def _is_recorded(self, step):
+    is_compared = self._metric is None or step in [done for done, _ in self._history]
+    return is_compared and all(self._find(step, weights) for _, weights, _ in self._variants())
+
+  def _find_missed(self, step):
+    """Returns the checkpoints, up to that of a step, whose evaluations are due and not recorded."""
+    if self._metric:
+      last_step = max((done for done, _ in self._history if done < step), default=0)
+    else:
+      last_step = self._log.last_evaluation(self._validation.eval_split, step)
+    saved = {}
+    for path in checkpoints.listed(self._train_dir):
+      with contextlib.suppress(errors.InputError):  # A damaged one.
+        saved[checkpoints.saved_step(path)] = path
+    interval, missed = self.interval_steps, []
+    newest = max((number for number in saved if number <= step), default=0)
+    for number in sorted(number for number in saved if number <= step):
+      since = last_step if number == newest else max(0, number - self._stride)
+      is_due = number // interval > since // interval
+      if number == newest:
+        is_due |= self._is_last(number)
+      elif not last_step:
+        is_due = False  # It was saved before anything was evaluated.
+      if is_due and not self._is_recorded(number):
+        missed.append(saved[number])
+    return missed
+
+  def _compare(self, checkpoint, step, value, session):
+    """Keeps the checkpoint if it is the best, and adds it to the history."""
+    value = value if value is not None and math.isfinite(value) else None
+    if step not in [done for done, _ in self._history]:
+      if self._validation.keep_best and plateau.is_gain(
+        value, self._state.get('value'), self._metric.is_lower_better
+      ):
+        _keep(checkpoint, self._best_dir)
+        self._state.update(value=value, global_step=step)
+        console.say(f'The best so far: {self._metric.name} {value:g}, kept in {BEST_DIR}.')
+      scale_before = self._scale()
+      self._history.append([step, value])
+      self._history.sort(key=lambda entry: entry[0])
+      if self._scale() != scale_before:
+        console.say(
+          f'{self._rate.plateau_patience} evaluations without a gain in {self._metric.name}: the'
+          f' learning rate falls to {self._scale() / scale_before:.4g} of what it was.'
+        )
+        self._set_scale(session)
     files.write_json(os.path.join(self._train_dir, STATE_FILE), self._state)
+
+  def _is_hopeless(self):
+    """Returns whether there was no gain for too long."""
     patience = self._validation.early_stop_patience
-    *_, num_without_gain = plateau.waits([value for _, value in self._history], is_lower_better)
-    if patience is None or num_without_gain < patience:
+    if patience is None or not self._history:
+      return False
+    values = [value for _, value in self._history]
+    *_, num_without_gain = plateau.waits(values, self._metric.is_lower_better)
+    if num_without_gain < patience:
       return False
     console.say(
       f'{num_without_gain} evaluations without a gain: training ends. The best,'
       f' {self._metric.name} {self._state.get("value", math.nan):g}, is that of step'
-      f' {self._state.get("global_step")}.'
+      f' {self._state.get("global_step")}. To go on, raise --early_stop_patience={patience}.'
     )
     return True
+
+  def _check_best(self):
+    """Copies the best checkpoint again, or forgets it, when somebody removed the copy."""
+    step = self._state.get('global_step')
+    if step is None or not self._validation.keep_best:
+      return
+    prefix = f'model.ckpt-{step}'
+    if tf.train.checkpoint_exists(os.path.join(self._best_dir, prefix)):
+      return
+    original = os.path.join(self._train_dir, prefix)
+    if tf.train.checkpoint_exists(original):
+      _keep(original, self._best_dir)
+      return
+    console.say(
+      f'{self._best_dir} holds the checkpoint of step {step} no longer: the best is found anew'
+      ' among those to come.'
+    )
+    del self._state['global_step'], self._state['value']
+
+  def _set_scale(self, session):
+    if session is not None:
+      plateau.set_scale(session, self._scale())
 
   def _scale(self):
     """Returns the factor of the learning rate that follows from the history."""
@@ -211,22 +337,45 @@ def _read_state(train_dir):
     ) from error
 
 
+def _remove_later_summaries(folder, step):
+  """Removes the summaries of evaluations after a step, which are to be made again."""
+  marker = f'.{_Evaluation.summaries_name}'
+  for name in os.listdir(folder) if os.path.isdir(folder) else ():
+    _, is_own, number = name.partition(marker)
+    if is_own and number.isdigit() and int(number) > step:
+      evaluation.remove_summaries(folder, f'{marker}{number}')
+
+
 def _keep(checkpoint, folder):
-  """Makes a checkpoint the only one in `folder`; until it is, the one before stays."""
+  """Makes a checkpoint the only one in `folder`.
+
+  Until the last of its files is there, a reader finds the one before.
+  """
   os.makedirs(folder, exist_ok=True)
-  old = set(os.listdir(folder))
-  name = os.path.basename(checkpoint)
-  new = [f for f in os.listdir(os.path.dirname(checkpoint)) if f.startswith(f'{name}.')]
-  new.append(model_facts.FILE_NAME)
-  for file_name in new:
+  source, name = os.path.split(checkpoint)
+  new = [one for one in os.listdir(source) if _FILE.fullmatch(one) and one.startswith(f'{name}.')]
+  if os.path.exists(os.path.join(source, model_facts.FILE_NAME)):
+    new.append(model_facts.FILE_NAME)
+  # A checkpoint is there when its index is.
+  for file_name in sorted(new, key=lambda one: one.endswith('.index')):
     temporary = os.path.join(folder, f'.{file_name}.tmp')
     try:
-      shutil.copyfile(os.path.join(os.path.dirname(checkpoint), file_name), temporary)
+      shutil.copyfile(os.path.join(source, file_name), temporary)
+      user_files.flush_to_disk(temporary)
+      os.replace(temporary, os.path.join(folder, file_name))
     except OSError:
-      os.remove(temporary)
+      with contextlib.suppress(OSError):
+        os.remove(temporary)
       raise
-    os.replace(temporary, os.path.join(folder, file_name))
   prefix = os.path.join(folder, name)
   tf.train.update_checkpoint_state(folder, prefix, [prefix])
-  for file_name in old - {*new, 'checkpoint'}:
-    os.remove(os.path.join(folder, file_name))
+  left_over = [one for one in os.listdir(folder) if _is_left_over(one) and one not in new]
+  for file_name in sorted(left_over, key=lambda one: not one.endswith('.index')):
+    with contextlib.suppress(FileNotFoundError):
+      os.remove(os.path.join(folder, file_name))
+
+
+def _is_left_over(file_name):
+  """Returns whether a file in the folder best is of a checkpoint, or what a kill left of a copy."""
+  name = file_name.removeprefix('.').removesuffix('.tmp')
+  return bool(_FILE.fullmatch(name)) or file_name == f'.{model_facts.FILE_NAME}.tmp'

@@ -1,7 +1,9 @@
-"""Reading what a user's path leads to: regular files of a bounded size, and nothing that waits."""
+"""Files of users: read when regular and of a bounded size, written whole or not at all."""
 
 import os
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -78,3 +80,50 @@ def test_file_whose_size_the_system_does_not_know_is_bounded():
   assert user_files.read_bytes('/proc/self/status', 10**6).startswith(b'Name')
   with pytest.raises(OSError, match='it has 11 bytes, more than 10'):
     user_files.read_bytes('/proc/self/status', 10)
+
+
+# Writes half of it, and is killed.
+KILLED = """
+import os, signal, sys
+from datasets import user_files
+with user_files.{}(*sys.argv[1:]) as made:
+  {}
+  os.kill(os.getpid(), signal.SIGKILL)
+"""
+FILE = ('open_atomically', "made.write(b'half'); made.flush()", ())
+FOLDER = ('folder_beside', "open(os.path.join(made, 'a'), 'w').close()", ('exporting',))
+
+
+def leave(function, half, arguments):
+  script = KILLED.format(function, half)
+  assert subprocess.run([sys.executable, '-c', script, *arguments], check=False).returncode == -9  # noqa: S603
+
+
+@pytest.mark.parametrize('case', [FILE, FOLDER], ids=lambda case: case[0])
+def test_what_a_killed_process_left_goes(tmp_path, case):
+  function, half, arguments = case
+  tmp_path = tmp_path / 'folder'
+  tmp_path.mkdir()
+  path = str(tmp_path / 'made [a]*')
+  others = {'.made [a]*.backup.tmp', '.other.0123abcd.tmp', '.x.0123abcd', 'y.0123abcd.exporting'}
+  for name in others:
+    (tmp_path / name).touch()
+  leave(function, half, (path, *arguments))
+  assert len(os.listdir(tmp_path)) == len(others) + 1
+  with getattr(user_files, function)(path, *arguments):
+    assert len(os.listdir(tmp_path)) == len(others) + 1
+    # What is in use stays.
+    with getattr(user_files, function)(path, *arguments):
+      assert len(os.listdir(tmp_path)) == len(others) + 2
+  assert set(os.listdir(tmp_path)) - {'made [a]*'} == others
+
+
+def test_an_error_leaves_the_old_file(tmp_path):
+  path = tmp_path / 'folder' / 'file'
+  path.parent.mkdir()
+  path.write_text('old')
+  with pytest.raises(ZeroDivisionError), user_files.open_atomically(str(path)) as file:
+    file.write(b'new')
+    raise ZeroDivisionError
+  assert os.listdir(path.parent) == ['file']
+  assert path.read_text() == 'old'

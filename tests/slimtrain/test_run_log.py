@@ -144,6 +144,67 @@ def test_a_full_disk_is_said_once_and_leaves_whole_lines(tmp_path, monkeypatch, 
   check_that_both_agree(tmp_path)
 
 
+def evaluated(folder):
+  return [(r['step'], r['kind']) for r in records(folder)]
+
+
+def test_an_evaluation_that_found_no_room_is_written_later(tmp_path, monkeypatch):
+  log = make_log(tmp_path)
+
+  def fail(path, text):
+    raise OSError(errno.ENOSPC, 'No space left on device')
+
+  with monkeypatch.context() as patch:
+    patch.setattr(run_log, '_append', fail)
+    log.add_evaluation(3, 'test', 'raw', {'eval/Accuracy': 0.5})
+    log.add_step(4, {'loss': 1.0})
+  assert log.find_evaluation(3, 'test', 'raw')['eval/Accuracy'] == 0.5
+  log.add_step(5, {'loss': 1.0})
+  log.add_step(6, {'loss': 1.0})
+  assert evaluated(tmp_path) == [
+    *((step, 'train') for step in (1, 2, 3)),
+    (3, 'eval'),
+    (5, 'train'),
+    (6, 'train'),
+  ]
+  check_that_both_agree(tmp_path)
+
+
+def test_each_evaluation_stands_there_once(tmp_path):
+  log = make_log(tmp_path)
+  for value in (0.5, 0.7):
+    log.add_evaluation(3, 'test', 'raw', {'eval/Accuracy': value})
+  log.add_evaluation(3, 'test', 'averages', {'eval/Accuracy': 0.9})
+  found = [r['eval/Accuracy'] for r in records(tmp_path) if r['kind'] == 'eval']
+  assert found == [0.7, 0.9]
+  # As former versions left them.
+  path = tmp_path / run_log.JSONL_FILE
+  path.write_bytes(path.read_bytes() + path.read_bytes().splitlines(keepends=True)[-1])
+  log = run_log.RunLog(tmp_path, 3, steps_per_epoch=2.0)
+  assert len(evaluated(tmp_path)) == 5
+  assert log.find_evaluation(3, 'test', 'averages')['eval/Accuracy'] == 0.9
+  assert log.find_evaluation(3, 'validation', 'averages') is None
+  assert (log.last_evaluation('test', 4), log.last_evaluation('test', 3)) == (3, 0)
+  check_that_both_agree(tmp_path)
+
+
+def test_records_of_others_before_a_later_step_stay(tmp_path):
+  """An evaluator writes while the chief has gone on."""
+  make_log(tmp_path, 5).add_evaluation(2, 'test', 'raw', {'eval/Accuracy': 0.5})
+  run_log.RunLog(tmp_path, 3, steps_per_epoch=2.0)
+  assert (2, 'eval') in evaluated(tmp_path)
+  assert max(evaluated(tmp_path)) == (3, 'train')
+
+
+def test_files_that_were_removed_begin_anew(tmp_path):
+  log = make_log(tmp_path)
+  for name in (run_log.JSONL_FILE, run_log.CSV_FILE):
+    (tmp_path / name).unlink()
+  log.add_step(4, {'loss': 1.0})
+  assert evaluated(tmp_path) == [(4, 'train')]
+  check_that_both_agree(tmp_path)
+
+
 def test_a_row_that_failed_is_made_up_for(tmp_path, monkeypatch):
   log = make_log(tmp_path)
   append = run_log._append

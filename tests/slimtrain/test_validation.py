@@ -1,7 +1,10 @@
 """Evaluation while training: its numbers, the best checkpoint, and training left alone."""
 
+import errno
 import json
+import logging
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -15,6 +18,8 @@ from slimtrain import (
   inputs,
   model_facts,
   models,
+  run_facts,
+  run_log,
   training,
   validation,
 )
@@ -177,6 +182,105 @@ def test_an_evaluation_that_a_kill_cut_off_is_made_up_for(tmp_path, monkeypatch)
   assert seen == [8, 12]
   state = json.loads((tmp_path / validation.STATE_FILE).read_text())
   assert state['history'] == [[step, 1 / step] for step in (4, 8, 12)]
+
+
+def scored(monkeypatch, scores):
+  """Has evaluations give `scores` by step; returns the list that grows with the steps evaluated."""
+  seen = []
+
+  def evaluate(settings):
+    seen.append(checkpoints.saved_step(settings.checkpoint_path))
+    return {'global_step': seen[-1], 'eval/Accuracy': scores[seen[-1]]}
+
+  monkeypatch.setattr(evaluation, 'evaluate', evaluate)
+  return seen
+
+
+def test_an_early_end_stays_the_end(tmp_path, monkeypatch):
+  seen = scored(monkeypatch, {2: 0.5, 4: 0.4, 6: 0.9})
+  flags = {'eval_split': 'test', 'eval_every_steps': 2, 'keep_best': 'accuracy'}
+  flags |= {'max_number_of_steps': 6}
+  train(tmp_path, **flags, early_stop_patience=1)
+  # As after a kill between the last evaluation and the end.
+  (tmp_path / run_facts.RUN_FILE).write_text(json.dumps([{'last_step': 6}]))
+  train(tmp_path, **flags, early_stop_patience=1)
+  assert seen == [2, 4]
+  assert run_facts.read_runs(tmp_path / run_facts.RUN_FILE)[-1]['last_step'] == 4
+  train(tmp_path, **flags, early_stop_patience=2)
+  assert seen == [2, 4, 6]
+
+
+def test_evaluations_without_a_metric_are_made_up_for(tmp_path, monkeypatch):
+  seen = scored(monkeypatch, dict.fromkeys((4, 8, 12), 0.5))
+  flags = {'eval_split': 'test', 'eval_every_steps': 4}
+  with monkeypatch.context() as patch:
+    add = run_log.RunLog.add_evaluation
+    patch.setattr(run_log.RunLog, 'add_evaluation', lambda *of: 1 / (seen[-1] < 12) and add(*of))
+    with pytest.raises(ZeroDivisionError):
+      train(tmp_path, **flags)
+  train(tmp_path, **flags)
+  assert seen == [4, 8, 12, 12]
+  train(tmp_path, **flags)
+  assert len(seen) == 4
+
+
+def full(*unused, **also_unused):
+  raise OSError(errno.ENOSPC, 'No space left on device')
+
+
+def test_an_evaluation_that_found_no_room_is_made_up_for(tmp_path, monkeypatch, caplog):
+  caplog.set_level(logging.INFO, logger='slimtrain')
+  seen = scored(monkeypatch, {4: 0.9, 8: 0.5, 12: 0.7})
+  copy = shutil.copyfile
+  monkeypatch.setattr(shutil, 'copyfile', lambda *paths: full() if len(seen) < 2 else copy(*paths))
+  flags = {'eval_split': 'test', 'eval_every_steps': 4, 'keep_best': 'accuracy'}
+  train(tmp_path, **flags)
+  assert any('The disk is full: The evaluation of' in record.message for record in caplog.records)
+  # The evaluation itself is recorded already.
+  assert seen == [4, 8, 12]
+  state = json.loads((tmp_path / validation.STATE_FILE).read_text())
+  assert state['history'] == [[4, 0.9], [8, 0.5], [12, 0.7]]
+  assert checkpoints.saved_step(checkpoints.newest(str(tmp_path / 'best'))) == 4
+
+
+def test_only_checkpoints_leave_the_folder_of_the_best(tmp_path, monkeypatch):
+  scored(monkeypatch, {4: 0.5, 8: 0.7, 12: 0.6})
+  (tmp_path / 'best' / 'eval').mkdir(parents=True)
+  (tmp_path / 'best' / 'notes.txt').touch()
+  (tmp_path / 'best' / '.model.ckpt-8.index.tmp').touch()
+  train(tmp_path, eval_split='test', eval_every_steps=4, keep_best='accuracy')
+  names = os.listdir(tmp_path / 'best')
+  assert {name for name in names if 'model.ckpt-8' not in name} == {
+    'checkpoint',
+    'eval',
+    'model.json',
+    'notes.txt',
+  }
+  assert not [name for name in names if name.startswith('.')]
+
+
+@pytest.mark.parametrize(('is_original_left', 'best'), [(True, 4), (False, 12)])
+def test_a_removed_best_is_found_again(tmp_path, monkeypatch, is_original_left, best):
+  scored(monkeypatch, {4: 0.9, 8: 0.5, 12: 0.7})
+  flags = {'eval_split': 'test', 'eval_every_steps': 4, 'keep_best': 'accuracy'}
+  train(tmp_path, **flags, max_number_of_steps=8)
+  shutil.rmtree(tmp_path / 'best')
+  if not is_original_left:
+    for path in tmp_path.glob('model.ckpt-4.*'):
+      path.unlink()
+  train(tmp_path, **flags)
+  assert checkpoints.saved_step(checkpoints.newest(str(tmp_path / 'best'))) == best
+
+
+def test_a_best_that_cannot_be_written_does_not_end_training(tmp_path, monkeypatch, caplog):
+  caplog.set_level(logging.INFO, logger='slimtrain')
+  scored(monkeypatch, {12: 0.9})
+  (tmp_path / 'best').touch()
+  train(tmp_path, eval_split='test', eval_every_steps=100, keep_best='accuracy')
+  assert any('is not kept' in record.message for record in caplog.records)
+  (tmp_path / 'best').unlink()
+  train(tmp_path, eval_split='test', eval_every_steps=100, keep_best='accuracy')
+  assert checkpoints.saved_step(checkpoints.newest(str(tmp_path / 'best'))) == 12
 
 
 def test_another_metric_begins_anew(tmp_path, monkeypatch):
