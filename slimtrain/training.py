@@ -248,13 +248,18 @@ def _train(settings, data, member, given):
   with tf.Graph().as_default(), member.placed():
     step, batches = build(settings, data, member, first_step)
     restore = resume_plan = validation = None
-    log = run_log.RunLog(settings.train_dir, first_step, data.num_examples / step.batch_size)
-    if settings.validation.eval_split:
-      validation = validation_lib.Validation(settings, data, step.batch_size, log)
     if resumed:
       resume_plan = checkpoints.plan_resume(settings.train_dir)
       ignored = ' --checkpoint_path is ignored.' if settings.fine_tuning.checkpoint_path else ''
       console.say(f'Continuing {resumed} at step {first_step}.{ignored}')
+    elif start := checkpoints.plan_start(settings.fine_tuning, data.num_classes):
+      for line in checkpoints.report(start):
+        console.say(line)
+      restore = checkpoints.make_restore_fn(start)
+    log = run_log.RunLog(settings.train_dir, first_step, data.num_examples / step.batch_size)
+    if settings.validation.eval_split:
+      validation = validation_lib.Validation(settings, data, step.batch_size, log)
+    if resumed:
       is_over = validation and validation.start(None, first_step)
       if first_step >= (settings.max_number_of_steps or float('inf')):
         console.say('That is --max_number_of_steps already; nothing is left to do.')
@@ -268,10 +273,6 @@ def _train(settings, data, member, given):
           f'What newly trained variables or a new schedule need starts fresh: {len(fresh)}'
           f' variables, first {fresh[0].op.name}.'
         )
-    elif start := checkpoints.plan_start(settings.fine_tuning, data.num_classes):
-      for line in checkpoints.report(start):
-        console.say(line)
-      restore = checkpoints.make_restore_fn(start)
     console.say(describe_steps(settings, data, step))
     files.write_text(os.path.join(settings.train_dir, FLAGS_FILE), settings_lib.to_flagfile(given))
     num_channels = batches.element_spec.images.shape.as_list()[-1]
