@@ -7,6 +7,7 @@ import os
 import random
 
 from datasets import archives, dataset_info, image_folder, image_sources, shards
+from slimcompat import errors
 
 URL = 'https://storage.googleapis.com/download.tensorflow.org/example_images/flower_photos.tgz'
 SHA256 = '4c54ace7911aaffe13a365c34f650e71dd5bf1be0a58b464e5a7183e3e595d9c'  # TFDS's tf_flowers.
@@ -27,7 +28,11 @@ def convert(settings) -> dataset_info.DatasetInfo:
   """
   folder = archives.source_dir(settings, 'flowers')
   image_dir = archives.unpacked(settings, folder, URL, 'flower_photos', SHA256)
-  source = image_sources.read_folder(image_dir)
+  try:
+    source = image_sources.read_folder(image_dir)
+  except errors.InputError as error:
+    advice = '' if settings.source_dir else f' Remove {folder} to fetch them again.'
+    raise errors.InputError(f'{error} It should hold the photographs of {URL}.{advice}') from error
   files = sorted(
     (file for part in source.splits.values() for file in part),
     key=lambda file: (file.label, os.path.basename(file.name)),

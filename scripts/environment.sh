@@ -44,7 +44,9 @@ create_environment() {
   rm -rf "$folder"
   if [ -n "$base" ]; then
     "$base" -m venv "$folder"
-  elif ! uv venv --quiet --seed --python "3.$newest" "$folder"; then
+  # uv need not look at the Pythons that were passed over.
+  elif ! UV_PYTHON_PREFERENCE=only-managed uv venv --quiet --seed --python "3.$newest" "$folder"
+  then
     echo "uv cannot provide Python 3.$newest. $(explain_pythons "$newest")" >&2
     exit 1
   fi

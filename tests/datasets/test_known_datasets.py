@@ -368,6 +368,16 @@ def test_the_same_again(name, server, tmp_path):
       conversion.convert(dataclasses.replace(settings, foreground_class_of_interest='dog'))
 
 
+def test_flowers_without_flowers(server, tmp_path):
+  folder, mirror = server
+  path = folder / os.path.basename(flowers.URL)
+  path.write_bytes(tar_of({'flower_photos/LICENSE.txt': b''}, 'w:gz'))
+  with pytest.raises(
+    errors.InputError, match=r'flower_photos\.tgz\. Remove \S+/flowers to fetch them again'
+  ):
+    convert('flowers', tmp_path, mirror)
+
+
 def test_annotations_of_another_kind(server, tmp_path):
   folder, mirror = server
   offer_coco(folder)
