@@ -63,10 +63,12 @@ def unpacked(settings, folder: str, url: str, name: str, sha256: str | None = No
   """
   if os.path.isdir(os.path.join(folder, name)):
     return os.path.join(folder, name)
-  content = os.path.join(folder, url.rsplit('/', 1)[1]) + '.unpacked'
-  archive = content.removesuffix('.unpacked')
+  archive = os.path.join(folder, url.rsplit('/', 1)[1])
+  content = f'{archive}.unpacked'
+  if os.path.isfile(archive) or not os.path.isdir(content):
+    find(settings, folder, url, sha256, _MAX_BYTES)  # Says so when it is not the published one.
   if not os.path.isdir(content):
-    downloads.unpack(find(settings, folder, url, sha256, _MAX_BYTES), content)
+    downloads.unpack(archive, content)
   inner = os.path.join(content, name)
   if not os.path.isdir(inner):
     shutil.rmtree(content)

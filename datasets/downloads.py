@@ -117,14 +117,15 @@ def obtain(
     path: where it goes.
     sha256: the published digest, None where there is none.
     mirror: as in `fetch`.
-    remembered: the digest that it had when it was fetched first.
+    remembered: the digest that it had when it was fetched first, which counts where none was
+      published.
     max_bytes: more than it has.
 
   Raises:
     InputError: as for `fetch`.
   """
   if not os.path.isfile(path):
-    expected = remembered or (None if _is_local(mirror) else sha256)
+    expected = remembered if _is_local(mirror) else sha256 or remembered
     fetch(url, path, expected, mirror, dataclasses.replace(LIMITS, max_bytes=max_bytes))
   found = find_sha256(path)
   if sha256 and found != sha256:

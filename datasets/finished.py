@@ -45,8 +45,14 @@ def is_finished(
       f'{dataset_dir} already holds the dataset {info.name!r}, but {", and ".join(changes)}. Remove'
       f' {dataset_dir} to convert again, or give another --dataset_dir.'
     )
+  return find_damage(info, dataset_dir) is None
+
+
+def find_damage(info: dataset_info.DatasetInfo, dataset_dir: str) -> str | None:
+  """Returns a sentence on the first shard that is missing or has another size, None if none is."""
   listed = [shard for split in info.splits.values() for shard in split.shards]
-  return not any(dataset_info.damage(shard, dataset_dir) for shard in listed)
+  damages = (dataset_info.damage(shard, dataset_dir) for shard in listed)
+  return next(filter(None, damages), None)
 
 
 def _list_changes(made_of, wanted, defaults):

@@ -218,9 +218,10 @@ def _make_room(dataset_dir, name, splits, num_shards, plan):
     return
   info = dataset_info.read(dataset_dir)
   if info:
+    damage = finished.find_damage(info, dataset_dir)
     raise errors.InputError(
-      f'{dataset_dir} already holds the dataset {info.name!r}. Remove it, or give another'
-      ' dataset_dir.'
+      f'{dataset_dir} already holds the dataset {info.name!r}.{f" {damage}" if damage else ""}'
+      ' Remove it, or give another dataset_dir.'
     )
   old_plan = shards.read_plan(dataset_dir)
   if plan and old_plan and old_plan != plan:

@@ -111,7 +111,7 @@ def fetch(model_name, mirror=None):
     found[archive] = downloads.obtain(
       url, path, release.sha256, mirror, hashes.get(archive), _MAX_BYTES
     )
-    if is_the_users:
+    if is_the_users or found[archive] == release.sha256:
       hashes = {
         name: digest for name, digest in hashes.items() if not _is_of(name, archive, folder)
       }

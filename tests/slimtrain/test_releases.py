@@ -185,6 +185,23 @@ def test_the_published_digest_counts(released, gray, cache, server, monkeypatch,
   assert 'is not the published file' in capsys.readouterr().err
 
 
+def test_the_published_file_replaces_what_is_remembered(
+  tmp_path, released, gray, cache, server, monkeypatch
+):
+  del released
+  releases.fetch('tiny', server[0])
+  shutil.rmtree(cache / 'tiny_2016')
+  archive = tmp_path / 'served' / 'tiny_2016.tar.gz'
+  archive.write_bytes(gzip.compress(gzip.decompress(archive.read_bytes())))
+  published = releases.downloads.find_sha256(str(archive))
+  release = dataclasses.replace(gray.checkpoints[0], sha256=published)
+  network = dataclasses.replace(gray, checkpoints=(release,))
+  monkeypatch.setitem(nets_factory.NETWORKS._rows, 'tiny', network)
+  monkeypatch.setattr(releases.downloads, '_is_local', lambda mirror: False)
+  for _ in range(2):
+    releases.fetch('tiny', server[0])
+
+
 def test_digests_are_digests():
   published = [row.sha256 for rows in released_checkpoints.CHECKPOINTS.values() for row in rows]
   published = [digest for digest in published if digest]
