@@ -13,21 +13,21 @@ _NICENESS = 10  # Of the input's threads, more than the step's.
 class BatchSource:
   """Takes batches into a graph, and watches over how long that takes."""
 
-  def __init__(self, batches, timeout_secs, device=None):
+  def __init__(self, batches, timeout_secs, device=None, described='examples'):
     """Adds to the graph an iterator over `batches`, which starts with the session's tables.
 
     Args:
       batches: a tf.data.Dataset of inputs.Batch.
-      timeout_secs: what the first batch may take.
+      timeout_secs: how long the process may do nothing before there is a first batch.
       device: where batches are copied to ahead of the step; None leaves them in the CPU's memory.
+      described: what the batches are of, for people.
     """
     self._device = device or '/cpu:0'
     if device:
       batches = batches.apply(tf.data.experimental.prefetch_to_device(device))
-    self._watchdog = watchdog.Watchdog(
+    self._watchdog = watchdog.of_input(
       timeout_secs,
-      f'The input gave no batch within {timeout_secs:g} seconds. If reading or preprocessing is'
-      ' slow rather than stuck, raise --input_timeout_secs.',
+      f'the first batch of {described}',
       may_go_on=lambda session: session.run(self._num_batches_now) > 0,
     )
     self._previous = []

@@ -15,6 +15,7 @@ from slimtrain import (
   checkpoints,
   console,
   deployment,
+  examples,
   files,
   inputs,
   metrics,
@@ -306,7 +307,9 @@ def _make_input(settings, data, texts):
     texts,
     whole=has_crops,
   )
-  source = batch_source.BatchSource(batches, settings.data.input_timeout_secs)
+  source = batch_source.BatchSource(
+    batches, settings.data.input_timeout_secs, described=examples.describe(data, settings.data)
+  )
   return source, source.next_batch()
 
 

@@ -6,7 +6,7 @@ import os
 
 from datasets import labels, sound_records
 from slimcompat import tf
-from slimtrain import example_weights, kept_examples, record_texts
+from slimtrain import example_weights, kept_examples, record_texts, watchdog
 
 # Marks, in an error of TensorFlow, a sentence of our own.
 MARK = 'Bad record: '
@@ -26,6 +26,7 @@ def keep(data, settings, texts=None):
   if settings.input_mode == 'tfrecord':
     return None
   kept = kept_examples.KeptExamples(len(data.files))
+  dog = watchdog.of_input(settings.input_timeout_secs, describe(data, settings))
   with tf.Graph().as_default():
     # One file after the other.
     examples = read(list_files(data), data, num_readers=1)
@@ -33,14 +34,23 @@ def keep(data, settings, texts=None):
       strip = kept_examples.without_image(
         settings.layout.record_image_key, settings.image_dir, data.files, data.image_bits
       )
-      kept.fill(examples, data.num_examples, 'Listing images', 0, strip)
+      kept.fill(examples, data.num_examples, 'Listing images', 0, dog, strip)
     else:
       decoded = examples.map(
         lambda *example: decode(data, settings, *example, texts),
         num_parallel_calls=num_threads(settings),
       )
-      kept.fill(decoded, data.num_examples, 'Decoding images', 2)
+      kept.fill(decoded, data.num_examples, 'Decoding images', 2, dog)
   return kept
+
+
+def describe(data, settings) -> str:
+  """Returns what the examples are, for people."""
+  where = f' and image files in {settings.image_dir}' if settings.input_mode == 'files' else ''
+  return (
+    f'{settings.dataset_name}, split {settings.dataset_split_name}, in {len(data.files)} files such'
+    f' as {data.files[0]}{where}'
+  )
 
 
 def in_epochs(data, settings, kept, decode, seed, num_seen, share=(0, 1)):

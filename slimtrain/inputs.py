@@ -57,7 +57,10 @@ class DataSettings(settings_lib.Settings):
     4, 'Images preprocessed at the same time, where there are not more cores.', lower=1
   )
   input_timeout_secs: float = settings_lib.setting(
-    120.0, 'Seconds without a first batch after which the input counts as stuck.', above=0
+    120.0,
+    'Seconds in which nothing is read or decoded after which an input without a first batch counts'
+    ' as stuck.',
+    above=0,
   )
   input_mode: str = settings_lib.setting(
     'tfrecord',

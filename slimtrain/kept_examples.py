@@ -17,7 +17,7 @@ class KeptExamples:
     self._files = [[] for _ in range(num_files)]
     self._types = self._shapes = None
 
-  def fill(self, examples, num_examples, doing, source_at, keep=lambda example: example):
+  def fill(self, examples, num_examples, doing, source_at, dog, keep=lambda example: example):
     """Runs through `examples` and keeps them.
 
     Args:
@@ -25,6 +25,7 @@ class KeptExamples:
       num_examples: how many these are.
       doing: what the bar on a terminal says.
       source_at: where in an example its [index of the file, number of the record in it] stands.
+      dog: the watchdog.Watchdog over this.
       keep: a function of an example that returns what is kept, of the same types.
 
     Raises:
@@ -38,12 +39,13 @@ class KeptExamples:
     with tf.Session(config=tf.ConfigProto(device_count={'GPU': 0})) as session:
       session.run([iterator.initializer, tf.tables_initializer()])
       take = session.make_callable(taken)
-      for number in tqdm.trange(num_examples, desc=doing, unit='image', disable=None):
-        example = keep(take())
-        self._files[example[source_at][0]].append(example)
-        num_bytes += sum(len(x) if isinstance(x, bytes) else x.nbytes for x in example)
-        if number == min(_NUM_BEFORE_ESTIMATE, num_examples) - 1:
-          _check_memory(num_bytes / (number + 1) * num_examples)
+      with dog.watch(session):
+        for number in tqdm.trange(num_examples, desc=doing, unit='image', disable=None):
+          example = keep(take())
+          self._files[example[source_at][0]].append(example)
+          num_bytes += sum(len(x) if isinstance(x, bytes) else x.nbytes for x in example)
+          if number == min(_NUM_BEFORE_ESTIMATE, num_examples) - 1:
+            _check_memory(num_bytes / (number + 1) * num_examples)
 
   def list_file(self, index):
     """Returns a dataset of the places of the examples of the file `index`, int64 `[2]`."""

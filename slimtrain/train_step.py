@@ -20,6 +20,7 @@ from slimtrain import (
   variable_scopes,
 )
 from slimtrain import cluster as cluster_lib
+from slimtrain import examples as examples_lib
 from slimtrain import gradients as gradients_lib
 from slimtrain import losses as losses_lib
 from slimtrain import settings as settings_lib
@@ -77,7 +78,10 @@ def build(settings, data, batches):
     batches: an endless tf.data.Dataset of inputs.Batches.
   """
   source = batch_source.BatchSource(
-    batches, settings.data.input_timeout_secs, deployment.input_device(settings.devices)
+    batches,
+    settings.data.input_timeout_secs,
+    deployment.input_device(settings.devices),
+    examples_lib.describe(data, settings.data),
   )
   global_step, sync = _make_global_step(settings), None
   with _as_resources(settings):

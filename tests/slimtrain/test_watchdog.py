@@ -56,6 +56,39 @@ def test_some_may_take_longer():
   assert asked == [session]
 
 
+def spin(number):
+  end_secs = time.process_time() + 2.5
+  while time.process_time() < end_secs:
+    pass
+  return number
+
+
+def read_slowly(number):
+  for _ in range(12):
+    time.sleep(0.2)
+    with open('/dev/zero', 'rb', buffering=0) as file:
+      file.read(1 << 17)
+  return number
+
+
+@pytest.mark.parametrize('work', [spin, read_slowly], ids=lambda work: work.__name__)
+def test_a_slow_input_is_not_stuck(work):
+  dog = watchdog.of_input(1.0, 'work')
+  with tf.Session() as session, dog.watch(session):
+    assert session.run(tf.py_func(work, [tf.constant(3)], tf.int32)) == 3
+
+
+def test_an_input_that_waits_is_stuck():
+  queue = tf.FIFOQueue(1, [tf.float32])
+  complaint = r'gave no batch within 1 seconds .* It was waited for the queue\.'
+  with (
+    tf.Session() as session,
+    pytest.raises(errors.InputError, match=complaint),
+    watchdog.of_input(1.0, 'the queue').watch(session),
+  ):
+    session.run(queue.dequeue())
+
+
 def test_other_errors_pass_through():
   with pytest.raises(RuntimeError, match='mine'), watchdog.Watchdog(60, 'It is late.').watch(None):
     raise RuntimeError('mine')
