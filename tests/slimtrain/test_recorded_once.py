@@ -181,7 +181,7 @@ def test_kills(train, tmp_path, undisturbed):
     ('before remove best/model.ckpt-8.index 1', 'before replace run/validation.json 1'),
     ('before replace run/validation.json 3',),
     ('after replace run/validation.json 3',),
-    ('before save 5', 'before replace run/run.json 2'),
+    ('before save 5', 'before replace run/run.json 1'),
     ('before replace run/run.json 2',),
     ('before replace run/flags.txt 1', 'before replace run/model.json 1'),
   ],
