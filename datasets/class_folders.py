@@ -46,6 +46,12 @@ class Layout(NamedTuple):
   without_images: list[str]  # Folders where those of classes are expected, but without images.
   notes: list[str]  # Sentences on what a person may not expect.
 
+  def is_in_a_split(self, path: str) -> bool:
+    """Returns whether `path` lies in the folder of a split; without splits, everything does."""
+    return '' in self.folders or any(
+      path.startswith(os.path.join(folder, '')) for folder in self.folders.values()
+    )
+
   def class_names(self) -> list[str]:
     """Returns the sorted names of all classes."""
     return sorted({name for classes in self.splits.values() for name in classes})

@@ -31,7 +31,8 @@ class Entry(NamedTuple):
 def list_folder(image_dir: str, folders_are: str | None = None) -> list[Entry]:
   """Returns the images at any depth of a folder; classes and splits as converting takes them.
 
-  Images that lie in no folder of a class have none.
+  Images that lie in no folder of a class have none; where there are splits, images that lie in
+  none of them are left out.
 
   Raises:
     InputError: when there is no folder, no image in it, or it looks like classes and like splits.
@@ -64,6 +65,7 @@ def list_folder(image_dir: str, folders_are: str | None = None) -> list[Entry]:
       makes_upright=True,
     )
     for path in tree.images
+    if path in labels or '' in layout.splits
   ]
 
 
@@ -74,7 +76,9 @@ def list_left_out(image_dir: str, folders_are: str | None = None) -> list[tuple[
   """
   tree = image_tree.walk(image_dir)
   layout = class_folders.read(tree, folders_are)
+  outside = [path for path in layout.unlabelled if not layout.is_in_a_split(path)]
   reasons = [
+    *((path, 'it lies in no split') for path in outside),
     *((path, 'it is hidden') for path in tree.hidden),
     *((path, 'it is no image') for path in tree.others),
     *((path, 'it has no images') for path in layout.without_images),

@@ -111,6 +111,7 @@ def test_which_is_meant_can_be_said(reader, class_dirs, folders_are, expected, t
   found = reader(make(tmp_path, *class_dirs), folders_are=folders_are)
   if isinstance(found, list):
     assert {name for entry in found for name in entry.classes} == expected
+    assert all(entry.classes for entry in found)
     assert any(entry.split for entry in found) == (folders_are == 'splits')
   else:
     assert set(found.class_names) == expected
