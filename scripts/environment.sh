@@ -78,13 +78,13 @@ find_python() {
 
 # is_suitable PYTHON NEWEST_MINOR: TensorFlow has wheels for it, and it can make environments.
 is_suitable() {
-  "$1" -c 'import sys, sysconfig, venv, ensurepip
+  "$1" -c "import sys, sysconfig, venv, ensurepip
 sys.exit(not (
-  (3, 10) <= sys.version_info[:2] <= (3, int(sys.argv[1]))
-  and sys.implementation.name == "cpython"
+  (3, 10) <= sys.version_info[:2] <= (3, $2)
+  and sys.implementation.name == 'cpython'
   and sys.maxsize > 2**32
-  and not sysconfig.get_config_var("Py_GIL_DISABLED")
-))' "$2" > /dev/null 2>&1
+  and not sysconfig.get_config_var('Py_GIL_DISABLED')
+))" > /dev/null 2>&1
 }
 
 # describe PYTHON: prints its version, or that it does not run.

@@ -22,9 +22,10 @@ case "$1 $2" in
     exit ;;
 esac
 [ "$1" = -c ] || exit 9
+newest="${{2##*<= (3, }}"
 IFS=. read -r major minor _ <<< "$version"
 {more}
-[ "$major" = 3 ] && [ "$minor" -ge 10 ] && [ "$minor" -le "$3" ]
+[ "$major" = 3 ] && [ "$minor" -ge 10 ] && [ "$minor" -le "${{newest%%)*}}" ]
 """
 UV = """#!/bin/bash
 echo "uv $*" >> "$COMMANDS"

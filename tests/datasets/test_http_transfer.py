@@ -468,7 +468,9 @@ def test_redirects_never_leave_https(url, leads_to, is_allowed, monkeypatch):
       asked.append(request.full_url)
       headers = http_transfer.http.client.HTTPMessage()
       headers['Location'] = leads_to
-      raise http_transfer.urllib.error.HTTPError(request.full_url, 302, 'Found', headers, io.BytesIO())
+      raise http_transfer.urllib.error.HTTPError(
+        request.full_url, 302, 'Found', headers, io.BytesIO()
+      )
 
   monkeypatch.setattr(http_transfer.urllib.request, 'build_opener', lambda *unused: Opener())
   with pytest.raises(http_transfer.TransferError):
