@@ -476,7 +476,7 @@ class _ListReader:
 def _parse(text, delimiter):
   """Returns the _Cells of the rows of CSV that are not empty."""
   lines = []
-  reader = csv.reader(io.StringIO(text), delimiter=delimiter)
+  reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True)
   try:
     for cells in reader:
       cells = [cell.strip() for cell in cells]

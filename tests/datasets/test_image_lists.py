@@ -89,6 +89,10 @@ FORMS = {
   'header again': ('path,label\na.jpg,x\npath,label\nb.jpg,y\n', TWO),
   'trailing commas': ('path,label,\na.jpg,x,\nb.jpg,y,\n', TWO),
   'quotes': ('"a,1.jpg","big, dog"\n"b.jpg","""y"""\n', {'a,1.jpg': 'big, dog', 'b.jpg': '"y"'}),
+  'spaces before quotes': (
+    'path, label\na.jpg, "x, z"\nb.jpg, y\n',
+    {'a.jpg': 'x, z', 'b.jpg': 'y'},
+  ),
   'json lines in csv': ('{"path":"a.jpg","label":"x"}\n{"path":"b.jpg","label":["y"]}\n', TWO),
   'bytes of names': (b'caf\xe9.jpg,x\nb.jpg,y\n', {'caf\udce9.jpg': 'x', 'b.jpg': 'y'}),
 }
