@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,8 @@ _END_SECS = 40  # For the tasks to end by themselves after the chief has.
 _SAVE_SECS = 30  # For the chief to save after a signal.
 _KILL_SECS = 12  # For the others to end after a signal.
 _PORTS = range(20000, 30000)
+_ISOLATED = 'SLIMTRAIN_IS_ISOLATED'  # In the environment of a launcher in its own namespace.
+_SET_INTERFACE_FLAGS, _INTERFACE_IS_UP = 0x8914, 0x1  # SIOCSIFFLAGS and IFF_UP of Linux.
 _STEP = re.compile(r'global step (\d+):')
 
 
@@ -39,6 +42,11 @@ class LocalClusterSettings(settings_lib.Settings):
   )
   max_restarts: int = settings_lib.setting(
     20, 'How often tasks that were killed are started again, all together.', lower=0
+  )
+  isolate: bool = settings_lib.setting(
+    False,
+    'Run the cluster in a network namespace of its own (Linux), where nobody else reaches its ports'
+    ' and it reaches no network.',
   )
 
 
@@ -167,6 +175,11 @@ class LocalCluster:
       f' {self._settings.num_workers} workers at {", ".join(self.worker_hosts)}. Logs:'
       f' {self.log_dir}. These are the lines of the chief:'
     )
+    if not self._settings.isolate:
+      console.say(
+        "TensorFlow's servers listen on every interface of this machine, not only on 127.0.0.1, and"
+        ' ask for no password. On a network that is not private, use --isolate.'
+      )
     with Signals() as signals:
       try:
         for task in self.tasks:
@@ -280,7 +293,45 @@ def launch(settings):
     InputError: when the command is at fault.
     FailedClusterError: when a task failed, or a signal came.
   """
+  _complete(settings.command)  # A mistake there is said first.
+  if settings.isolate:
+    if os.environ.pop(_ISOLATED, None) is None:
+      _enter_namespace()
+    _start_loopback()
   LocalCluster(settings).run()
+
+
+def _enter_namespace():
+  """Begins this process anew in a network namespace of its own. Raises InputError."""
+  why = 'there is no program unshare, which Linux has'
+  for options in (['--net', '--map-root-user'], ['--net']):
+    try:
+      tried = subprocess.run(  # noqa: S603
+        ['unshare', *options, 'true'],  # noqa: S607
+        capture_output=True,
+        text=True,
+        check=False,
+      )
+    except OSError:
+      break
+    if tried.returncode == 0:
+      sys.stdout.flush()
+      command = ['unshare', *options, sys.executable, *sys.orig_argv[1:]]
+      os.execvpe(command[0], command, {**os.environ, _ISOLATED: '1'})  # noqa: S606
+    why = tried.stderr.strip()
+  raise errors.InputError(
+    f'--isolate: this system does not allow a network namespace ({why}). Leave the flag out on a'
+    ' private network, or run this in a container.'
+  )
+
+
+def _start_loopback():
+  """Starts the network interface that a new namespace has, by which tasks reach each other."""
+  import fcntl  # Not everywhere.
+
+  interface = struct.pack('16sh14x', b'lo', _INTERFACE_IS_UP)
+  with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as opened:
+    fcntl.ioctl(opened, _SET_INTERFACE_FLAGS, interface)
 
 
 def _complete(command):

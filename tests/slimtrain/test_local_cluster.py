@@ -179,6 +179,74 @@ def digits(folder, *flags):
   )
 
 
+# Listens on every interface, as TensorFlow does, until the chief has looked at all ports.
+LISTENING = """
+import os, socket, sys, time
+flags = dict(word.lstrip('-').split('=', 1) for word in sys.argv[2:])
+hosts = flags['ps_hosts' if flags['job_name'] == 'ps' else 'worker_hosts'].split(',')
+with socket.create_server(('', int(hosts[int(flags['task'])].split(':')[1]))):
+  print('interfaces', [name for _, name in socket.if_nameindex()], flush=True)
+  for address in (flags['ps_hosts'] + ',' + flags['worker_hosts']).split(','):
+    host, port = address.split(':')
+    while flags['job_name'] == 'worker':
+      with socket.socket() as probe:
+        if probe.connect_ex((host, int(port))) == 0:
+          break
+      time.sleep(0.1)
+  print('global step 1: all reached', flush=True)
+  while not os.path.exists(sys.argv[1]):
+    time.sleep(0.1)
+"""
+
+
+def launch(tmp_path, *flags, **environment):
+  (tmp_path / 'task.py').write_text(LISTENING)
+  return subprocess.Popen(  # noqa: S603
+    [
+      *(sys.executable, '-u', ROOT / 'launch_local_cluster.py', '--num_workers=1', *flags),
+      *(f'--logs_dir={tmp_path}/logs', '--', tmp_path / 'task.py', tmp_path / 'end'),
+    ],
+    env={**os.environ, **environment},
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+
+
+def is_allowed():
+  try:
+    command = ['unshare', '--net', '--map-root-user', 'true']
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0  # noqa: S603
+  except OSError:
+    return False
+
+
+@pytest.mark.parametrize('is_isolated', [False, True], ids=['open', 'isolated'])
+def test_nobody_reaches_an_isolated_cluster(tmp_path, is_isolated):
+  if is_isolated and not is_allowed():
+    pytest.skip('the system allows no network namespaces')
+  process = launch(tmp_path, *['--isolate'] * is_isolated)
+  lines = []
+  for line in process.stdout:
+    lines.append(line)
+    if 'all reached' in line:
+      break
+  addresses = re.findall(r'127\.0\.0\.1:\d+', lines[0])
+  assert len(addresses) == 2
+  assert [is_listening(address) for address in addresses] == [not is_isolated] * 2
+  assert ('listen on every interface' in ''.join(lines)) == (not is_isolated)
+  (tmp_path / 'end').touch()
+  _, error = process.communicate(timeout=60)
+  assert (process.returncode, error) == (0, '')
+
+
+def test_a_system_without_namespaces_is_said(tmp_path):
+  process = launch(tmp_path, '--isolate', PATH=str(tmp_path))
+  _, error = process.communicate(timeout=60)
+  assert process.returncode == 1
+  assert 'does not allow a network namespace (there is no program unshare' in error
+
+
 def is_listening(address):
   host, port = address.split(':')
   with socket.socket() as probe:
