@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import io
 import os
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ from datasets import (
   dataset_utils,
   image_decoding,
   image_sources,
+  png_streams,
   records,
   shards,
   user_files,
@@ -20,6 +22,7 @@ from slimcompat import tf
 
 FORMATS = ('jpeg', 'png', 'raw')
 _JPEG_QUALITY = 95
+_LARGE_BYTES = 2**24  # Or pixels.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,10 +114,11 @@ class ImageEncoder:
     if num_bytes > limit:
       raise ValueError(f'it has {num_bytes:,} bytes, more than {limit:,}')
 
-  def _prepare(self, name, file, label, more, reserve=None):
-    """Returns what `prepare` does of an open file, and whether that stays as it is.
+  def _prepare(self, name, file, label, more, reserve=None, check=None):
+    """Returns what `prepare` does of an open file, and whether TensorFlow must be asked.
 
-    When given, `reserve(num_bytes)` is called before memory for so many is taken.
+    When given, `reserve(num_bytes)` is called before memory for so many is taken, and
+    `check(image_format)` before a large image that stays is read; it returns a reason, or None.
     """
     try:
       with image_decoding.open_image(file, self._settings.max_image_pixels) as image:
@@ -128,12 +132,16 @@ class ImageEncoder:
         channels = 1 if image.mode in image_decoding.GRAY_MODES else 3
         if image_format == 'jpeg':
           image_decoding.check_scans(file)
+        is_checked = check and max(width * height, _length(file)) > _LARGE_BYTES
+        reason = check(image_format) if is_checked else None
+        if reason:
+          return shards.Reject(name, reason), False
         file.seek(0)
         data = file.read()
     except ValueError as error:
       return shards.Reject(name, str(error)), False
     example = shards.EncodedExample(data, image_format, height, width, channels, label, more)
-    return example, True
+    return example, not is_checked
 
   def _format_to_keep(self, image, file):
     """Returns 'jpeg' or 'png' when the file can stay as it is, None if it cannot."""
@@ -217,13 +225,17 @@ class ImageLoader(ImageEncoder, contextlib.AbstractContextManager):
   def __init__(self, settings: ImageSettings):
     super().__init__(settings)
     with tf.Graph().as_default() as graph, tf.device('/cpu:0'):
-      encoded = tf.placeholder(tf.string, [])
-      shape = tf.shape(tf.io.decode_image(encoded, expand_animations=False))
-      # All of a JPEG is read, but its pixels take 1/64 of the memory.
-      shape_of_jpeg = tf.shape(tf.image.decode_jpeg(encoded, ratio=8))
+      source = tf.placeholder(tf.string, [])
+      decoded = {}
+      for suffix, encoded in (('', source), ('_of_file', tf.io.read_file(source))):
+        decoded[f'image{suffix}'] = tf.io.decode_image(encoded, expand_animations=False)
+        # All of a JPEG is read, but its pixels take 1/64 of the memory.
+        decoded[f'jpeg{suffix}'] = tf.image.decode_jpeg(encoded, ratio=8)
+      shapes = {name: tf.shape(image) for name, image in decoded.items()}
     self._session = tf.Session(graph=graph, config=tf.ConfigProto(device_count={'GPU': 0}))
-    self._decoded_shape = self._session.make_callable(shape, [encoded])
-    self._decoded_jpeg_shape = self._session.make_callable(shape_of_jpeg, [encoded])
+    self._decode = {
+      name: self._session.make_callable(shape, [source]) for name, shape in shapes.items()
+    }
     # The header's size is compared with the user's own limit.
     self._pillow_limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
 
@@ -246,7 +258,9 @@ class ImageLoader(ImageEncoder, contextlib.AbstractContextManager):
       more['image/class/text'] = dataset_utils.bytes_feature(class_name)
     try:
       with user_files.open_regular(file.path) as opened:
-        return self._check(file.name, *self._prepare(file.name, opened, file.label, more, reserve))
+        check = functools.partial(self._undecodable_file, file.path, opened)
+        prepared = self._prepare(file.name, opened, file.label, more, reserve, check)
+      return self._check(file.name, *prepared)
     except OSError as error:
       return shards.Reject(file.name, error.strerror or str(error))
 
@@ -254,15 +268,25 @@ class ImageLoader(ImageEncoder, contextlib.AbstractContextManager):
     """Returns what `prepare` does, but rejects all that TensorFlow cannot decode."""
     return self._check(name, *self._prepare(name, io.BytesIO(data), label, more))
 
-  def _check(self, name, prepared, is_kept):
-    reason = self.undecodable(prepared.data) if is_kept else None
+  def _check(self, name, prepared, is_new):
+    reason = self.undecodable(prepared.data) if is_new else None
     return shards.Reject(name, reason) if reason else prepared
 
   def undecodable(self, data) -> str | None:
     """Returns the reason why TensorFlow cannot decode an image, None if it can."""
-    is_jpeg = data.startswith(b'\xff\xd8\xff')
+    return self._failure('jpeg' if data.startswith(b'\xff\xd8\xff') else 'image', data)
+
+  def _undecodable_file(self, path, file, image_format):
+    """Returns the reason why a large file cannot be decoded, None if it can; needs less memory."""
+    # TensorFlow keeps the memory that pixels took.
+    if image_format == 'png' and png_streams.can_check(file):
+      return png_streams.damage(file)
+    return self._failure('jpeg_of_file' if image_format == 'jpeg' else 'image_of_file', path)
+
+  def _failure(self, name, source):
+    """Returns what TensorFlow says against an image, None if nothing."""
     try:
-      (self._decoded_jpeg_shape if is_jpeg else self._decoded_shape)(data)
+      self._decode[name](source)
     except tf.errors.OpError as error:
       return records.reason(error)
     return None

@@ -1,6 +1,5 @@
 """One's own images, of a folder or a list, become TFRecords."""
 
-import collections
 import concurrent.futures
 import dataclasses
 import fnmatch
@@ -8,11 +7,10 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
 
 import tqdm
 
-from datasets import dataset_info, finished, image_files, image_sources, shards
+from datasets import dataset_info, finished, image_files, image_sources, ordered_loading, shards
 from slimcompat import errors
 
 NAME = 'image_folder'
@@ -86,14 +84,14 @@ def convert_source(
     tqdm.tqdm(total=num_files, desc='Converting', unit='image', disable=None) as bar,
   ):
 
-    def load(file):
-      return loader.load(file, class_names[file.label] if class_names else None)
+    def load(file, reserve):
+      return loader.load(file, class_names[file.label] if class_names else None, reserve)
 
     def make_examples(files, num_before):
       def load_slice(first, end):
         # What an earlier run has done counts as done.
         bar.update(num_before + first - bar.n)
-        return _load_all(files[first:end], load, pool, num_workers, bar.update)
+        return ordered_loading.load_all(files[first:end], load, pool, num_workers, bar.update)
 
       return shards.Examples(len(files), load_slice)
 
@@ -135,24 +133,6 @@ def find_finished(
   defaults = _flag_values(name, shards.DEFAULT_NUM_SHARDS, image_files.ImageSettings(), source.task)
   made_of = _list_made_of(source, name, num_shards, settings or image_files.ImageSettings())
   return info if finished.is_finished(info, made_of, defaults, dataset_dir) else None
-
-
-def _load_all(files, load, pool, num_workers, update) -> Iterator[shards.EncodedExample]:
-  """Yields what `load` makes of `files` in their order; calls `update()` after each."""
-  pending = collections.deque()
-  try:
-    for file in files:
-      pending.append(pool.submit(load, file))
-      # Enough for the workers never to wait, and little enough to fit in memory.
-      if len(pending) > 8 * num_workers:
-        yield pending.popleft().result()
-        update()
-    while pending:
-      yield pending.popleft().result()
-      update()
-  finally:
-    for future in pending:
-      future.cancel()
 
 
 def _flag_values(name, num_shards, settings, task):

@@ -21,6 +21,7 @@ REJECTS_FILE = 'rejects.csv'
 # What a conversion that can be resumed is kept in, and the file there that says of what it is.
 _RESUMABLE = f'{UNFINISHED_PREFIX}conversion'
 _PLAN_FILE = 'plan.json'
+_LARGE_BYTES = 2**24
 _RESULT_ENDING = '.json'
 
 
@@ -244,7 +245,6 @@ def _write_shard(folder, name, examples, task, num_classes):
         rejects.append(example)
         continue
       record = _make_record(example, task)
-      file.write(record.SerializeToString(deterministic=True))
       num_records += 1
       if num_classes:
         class_counts[np.array(example.label, int)] += 1
@@ -253,6 +253,11 @@ def _write_shard(folder, name, examples, task, num_classes):
       if example.value_bits is not None:
         value_bits[str(example.value_bits)] += 1
       keys.update(record.features.feature)
+      payload = _serialize(record, example.data)
+      # The names would keep them while the next one is loaded.
+      del example, record
+      file.write(payload)
+      del payload
   user_files.flush_to_disk(path)
   result = _Result(
     name,
@@ -270,10 +275,10 @@ def _write_shard(folder, name, examples, task, num_classes):
 
 
 def _make_record(example, task):
-  """Returns the tf.train.Example of an EncodedExample."""
+  """Returns the tf.train.Example of an EncodedExample, with an empty image."""
   is_regression = task == 'regression'
   record = dataset_utils.image_to_tfexample(
-    example.data,
+    b'',
     example.image_format,
     example.height,
     example.width,
@@ -289,6 +294,36 @@ def _make_record(example, task):
   for key, feature in example.more.items():
     features[key].CopyFrom(feature)
   return record
+
+
+def _serialize(record, data):
+  """Returns the serialized tf.train.Example `record`, whose image is empty, with the image `data`.
+
+  A large one is put in its place by the rules of the format, because the library makes several
+  copies: Protocol Buffers, "Encoding", https://protobuf.dev/programming-guides/encoding.
+  """
+  features = record.features.feature
+  if len(data) < _LARGE_BYTES:
+    features[records.IMAGE_KEY].bytes_list.value[:] = [data]
+    return record.SerializeToString(deterministic=True)
+  parts = []
+  for key in sorted(features, key=str.encode):
+    # Field 1 of a list of bytes, itself field 1 of the value.
+    value = [features[key].SerializeToString(deterministic=True)]
+    if key == records.IMAGE_KEY:
+      value = _field(1, _field(1, [data]))
+    # A pair of field 1, the key, and field 2, the value.
+    parts += _field(1, [*_field(1, [key.encode()]), *_field(2, value)])
+  return b''.join(_field(1, parts))
+
+
+def _field(number, parts):
+  """Returns the parts of a field of bytes, after its number and their length."""
+  length, header = sum(map(len, parts)), bytearray([number << 3 | 2])
+  while length > 127:
+    header.append(length & 127 | 128)
+    length >>= 7
+  return [bytes([*header, length]), *parts]
 
 
 def _check_not_empty(results):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from datasets import dataset_info, records, shards
+from datasets import dataset_info, dataset_utils, records, shards
 from slimcompat import tf
 
 # Task: the labels of two images, and the counts that follow.
@@ -34,3 +34,17 @@ def test_records_of_each_task(tmp_path, task):
       assert records.TARGETS_KEY not in features
       read.append(tuple(features[records.LABEL_KEY].int64_list.value))
   assert read == [label if isinstance(label, tuple) else (label,) for label in labels]
+
+
+def test_large_images_are_serialized_as_the_library_does(monkeypatch):
+  more = {
+    'image/filename': dataset_utils.bytes_feature('é.png'),
+    'a': dataset_utils.int64_feature(3),
+  }
+  for num_bytes in (0, 1, 127, 128, 20000):
+    example = shards.EncodedExample(bytes(num_bytes), 'png', 3, 4, 3, 2, more)
+    expected = shards._serialize(shards._make_record(example, 'single_label'), example.data)
+    with monkeypatch.context() as patch:
+      patch.setattr(shards, '_LARGE_BYTES', 0)
+      found = shards._serialize(shards._make_record(example, 'single_label'), example.data)
+    assert found == expected
