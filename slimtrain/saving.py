@@ -37,6 +37,12 @@ class Saver(tf.train.Saver):
   def save(self, sess, save_path, global_step=None, **kwargs):
     """Saves as tf.train.Saver does; returns None, having said so, when the disk is full."""
     try:
+      if not os.path.isdir(os.path.dirname(save_path)):
+        os.makedirs(os.path.dirname(save_path))
+        console.say(
+          f'{os.path.dirname(save_path)} is gone, removed or renamed: it is made again for the'
+          ' checkpoints to come.'
+        )
       saved = super().save(sess, save_path, global_step, **kwargs)
     except (OSError, RuntimeError, tf.errors.OpError) as error:
       if not is_full(error):
@@ -89,7 +95,9 @@ class SummaryWriter(tf.summary.FileWriter):
     self._has_complained = False
 
   def add_event(self, event):
-    """Adds `event` unless the disk is full."""
+    """Adds `event` unless the disk is full, or the folder gone."""
+    if not os.path.isdir(self._folder):
+      return
     if shutil.disk_usage(self._folder).free > _LEAST_FREE_BYTES:
       super().add_event(event)
     elif not self._has_complained:

@@ -164,3 +164,13 @@ def test_the_best_finds_no_room(tmp_path):
   assert 'The disk is full, so the evaluation of' in run.stdout
   assert 'global step 4:' in run.stdout
   assert 'Traceback' not in run.stderr
+
+
+def test_a_folder_that_was_removed_is_made_again(tmp_path):
+  with tf.Graph().as_default(), tf.Session() as session:
+    step = tf.train.get_or_create_global_step()
+    session.run(tf.global_variables_initializer())
+    folder = tmp_path / 'gone' / 'run'
+    saver = saving.make_saver(str(folder))
+    saved = saver.save(session, str(folder / 'model.ckpt'), step)
+  assert checkpoints.saved_step(saved) == 0
