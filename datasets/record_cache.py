@@ -65,15 +65,17 @@ class Cache:
         return contents
     return None
 
-  def forget(self, path):
-    """Forgets what is known of `path`."""
-    self._has_changed |= self._entries.pop(_key(path), None) is not None
-
   def put(self, path, state, contents):
     """Remembers the `contents` of `path` in `state`, as the newest entry."""
     self._entries.pop(_key(path), None)
     self._entries[_key(path)] = (state, self._fingerprint, contents)
     self._has_changed = True
+
+
+def forget(path):
+  """Forgets what is known of the file `path`."""
+  with Cache('') as cache:
+    cache._has_changed = cache._entries.pop(_key(path), None) is not None
 
 
 def _key(path):

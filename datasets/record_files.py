@@ -52,8 +52,8 @@ class Frame(NamedTuple):
   complaint: str = ''
 
 
-def read_frames(path: str) -> Iterator[Frame]:
-  """Yields a Frame for each record of a file, and for each damage to it.
+def read_frames(path: str, offset: int = 0) -> Iterator[Frame]:
+  """Yields a Frame for each record of a file from `offset` on, and for each damage to it.
 
   After a damaged length reading goes on at the next place where a length and its checksum agree.
   A payload whose own checksum is right comes with its Frame even where its length is damaged. An
@@ -66,7 +66,6 @@ def read_frames(path: str) -> Iterator[Frame]:
   """
   data, complaint = _open(path)
   parser = _Parser(data)
-  offset = 0
   while offset < len(data):
     frame, offset = parser.read(offset)
     if offset == len(data) and complaint and frame.payload is None:

@@ -348,7 +348,12 @@ def _run_batches(session, settings, data, source, fetches, collector):
     # The bar shows on a terminal only.
     for index in tqdm.trange(num_batches, desc='evaluating', unit='batch', disable=None):
       with source.first_step(session) if index == 0 else contextlib.nullcontext():
-        size, kept, _ = session.run(fetches)
+        try:
+          size, kept, _ = session.run(fetches)
+        except tf.errors.OutOfRangeError:
+          if not data.num_skipped:
+            raise
+          break  # Records were damaged meanwhile, and left out.
       num_examples += size
       if collector:
         collector.add(*kept)

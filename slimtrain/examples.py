@@ -4,7 +4,7 @@ import functools
 import itertools
 import os
 
-from datasets import labels, sound_records
+from datasets import labels
 from slimcompat import tf
 from slimtrain import example_weights, kept_examples, record_texts, watchdog
 
@@ -110,10 +110,13 @@ def read(files, data, num_readers, kept=None, share=(0, 1)):
     if kept is not None:
       return kept.list_file(index)
     compression = tf.gather(data.compressions, index) if data.compressions else ''
-    if data.segments is not None:
-      examples = sound_records.read(path, compression, data.segments, index)
+    if data.good is not None:
+      examples = data.good.read(path, compression, index)
     else:
-      examples = tf.data.TFRecordDataset(path, compression).enumerate()
+      examples = tf.data.TFRecordDataset(path, compression)
+      if data.compressions:  # Zeros may follow, which TensorFlow takes for damage.
+        examples = examples.take(tf.gather(tf.constant(data.counts, tf.int64), index))
+      examples = examples.enumerate()
     return examples.map(lambda number, record: (tf.stack([index, number]), record))
 
   num_readers = min(num_readers, len(data.files))

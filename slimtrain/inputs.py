@@ -155,12 +155,20 @@ class Data(NamedTuple):
   num_classes: int
   class_counts: tuple | None = None  # Examples of each; None where dataset_info.json is missing.
   task: str = dataset_info.TASKS[0]
-  # Of each file, the sound_records.Segments; None where all records are read.
-  segments: list | None = None
-  skipped: tuple[str, ...] = ()  # A sentence on each bad record left out, or several.
-  num_skipped: int = 0
+  good: sound_records.GoodRecords | None = None  # None where all records are read.
   compressions: tuple[str, ...] = ()  # Of each file, as tf.data names them; none: of no file.
   counts: tuple[int, ...] = ()  # Examples in each file.
+
+  @property
+  def skipped(self):
+    """A sentence on each bad record left out so far, or several."""
+    return self.good.skipped if self.good else ()
+
+  @property
+  def num_skipped(self):
+    """How many bad records have been left out so far."""
+    return self.good.num_skipped if self.good else 0
+
   image_bits: int | None = None  # Of the values of images of 16, where converting took fewer.
 
 
@@ -212,7 +220,7 @@ def load_data(settings):
   ignored = verification.describe_ignored(dataset.data_sources)
   if ignored:
     console.say(ignored)
-  counts, kept = _check_records(dataset, settings)
+  counts, good = _check_records(dataset, settings)
   files = list(counts)
   if dataset.task == 'multi_label' and isinstance(dataset.decoder, records.Decoder):
     verification.check_label_key(files[0], dataset.decoder.label_key)
@@ -234,7 +242,7 @@ def load_data(settings):
     compressions=compressions if any(compressions) else (),
     counts=tuple(counts.values()),
     image_bits=info.image_bits if info else None,
-    **kept,
+    good=good,
   )
   for sentence in data.skipped:
     console.say(f'Skipped: {sentence}')
@@ -242,20 +250,15 @@ def load_data(settings):
 
 
 def _check_records(dataset, settings):
-  """Returns the number of records by file, and what Data says of those left out."""
+  """Returns the number of records by file, and the GoodRecords where bad ones are left out."""
   of_labels = (dataset.num_classes, settings.labels_offset)
   if settings.record_errors == 'stop':
-    return verification.check_records(dataset, *of_labels), {}
+    return verification.check_records(dataset, *of_labels), None
   found = sound_records.find(dataset, *of_labels, settings.max_skipped_records)
-  counts = {path: contents.num_records for path, contents in found.items()}
-  bad = [bad for contents in found.values() for bad in contents.bad]
-  if not bad:
-    return counts, {}
-  return counts, {
-    'segments': [contents.segments for contents in found.values()],
-    'skipped': tuple(bad.sentence for bad in bad),
-    'num_skipped': sum(bad.num_records for bad in bad),
-  }
+  good = sound_records.GoodRecords(
+    found, settings.max_skipped_records, lambda sentence: console.say(f'Skipped: {sentence}')
+  )
+  return {path: contents.num_records for path, contents in found.items()}, good
 
 
 def make_training_batches(
@@ -444,7 +447,11 @@ def explained_errors(data, settings):
   """
   try:
     yield
-  except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
+  except tf.errors.OpError as error:
+    if data.good and data.good.error:
+      raise data.good.error from error
+    if not isinstance(error, (tf.errors.InvalidArgumentError, tf.errors.DataLossError)):
+      raise
     marked = re.search(f'{examples_lib.MARK}(.*?[.])\\]', error.message, re.DOTALL)
     # Paths stand in quotes there, which are escaped.
     sentence = marked and marked.group(1).replace('\\"', '')

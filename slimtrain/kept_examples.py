@@ -41,7 +41,10 @@ class KeptExamples:
       take = session.make_callable(taken)
       with dog.watch(session):
         for number in tqdm.trange(num_examples, desc=doing, unit='image', disable=None):
-          example = keep(take())
+          try:
+            example = keep(take())
+          except tf.errors.OutOfRangeError:
+            break  # Others were damaged meanwhile, and left out.
           self._files[example[source_at][0]].append(example)
           num_bytes += sum(len(x) if isinstance(x, bytes) else x.nbytes for x in example)
           if number == min(_NUM_BEFORE_ESTIMATE, num_examples) - 1:

@@ -6,15 +6,16 @@ import gzip
 import io
 import os
 import shutil
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from datasets import dataset_utils, image_files, image_folder, record_files
+from datasets import dataset_info, dataset_utils, image_files, image_folder, record_files
 from datasets import records as records_lib
 from slimcompat import errors, tf
-from slimtrain import inputs
+from slimtrain import console, inputs
 
 NUM_RECORDS = 14  # In each of the 3 files.
 
@@ -359,8 +360,165 @@ def test_sound_compressed_files_are_kept_beside_bad_ones(folder, tmp_path):
   settings = make_settings(tmp_path, record_errors='skip')
   sources = evaluate(settings)[2]
   assert np.bincount(sources[:, 0]).tolist() == [NUM_RECORDS, NUM_RECORDS - 1, NUM_RECORDS]
-  (records / 'my_train_2').write_bytes(gzip.compress((records / 'my_train_2').read_bytes()[:-1]))
-  with pytest.raises(errors.InputError, match='gzip cannot be skipped: decompress it'):
+
+
+COMPRESSED_DAMAGES = {
+  'a bad record, compressed': lambda content, at, compress: compress(_flip(content, at[5] + 40)),
+  'a cut file, compressed': lambda content, at, compress: compress(content[: at[11] + 30]),
+  'cut after compressing': lambda content, at, compress: compress(content)[:-300],
+  'flipped after compressing': lambda content, at, compress: _flip(compress(content), 3000),
+  'more after it': lambda content, at, compress: compress(content) + b'more',
+}
+
+
+@pytest.mark.parametrize(
+  ('damage', 'compress'),
+  [
+    *((damage, gzip.compress) for damage in COMPRESSED_DAMAGES),
+    ('flipped after compressing', zlib.compress),
+    ('more after it', zlib.compress),
+  ],
+)
+def test_bad_records_of_compressed_files_are_left_out(folder, tmp_path, damage, compress):
+  shutil.copytree(folder / 'records', tmp_path / 'records')
+  path = tmp_path / 'records' / 'my_train_1'
+  before = frames(path)
+  payloads = [frame.payload for frame in before]
+  offsets = [frame.offset for frame in before]
+  path.write_bytes(COMPRESSED_DAMAGES[damage](path.read_bytes(), offsets, compress))
+  kept = [payloads.index(f.payload) for f in frames(path) if f.payload and not f.complaint]
+  assert len(kept) >= 6
+  settings = make_settings(tmp_path, record_errors='skip', batch_size=1)
+  with pytest.raises(errors.InputError, match='my_train_1'):
+    inputs.load_data(dataclasses.replace(settings, record_errors='stop'))
+  sources = evaluate(settings)[2]
+  assert sorted(sources[sources[:, 0] == 1][:, 1]) == kept
+  assert len(sources) == 2 * NUM_RECORDS + len(kept)
+
+
+@pytest.mark.parametrize('compress', [bytes, gzip.compress, zlib.compress])
+@pytest.mark.parametrize('record_errors', ['stop', 'skip'])
+def test_padding_and_compressions_of_all_kinds(folder, tmp_path, compress, record_errors):
+  shutil.copytree(folder / 'records', tmp_path / 'records')
+  path = tmp_path / 'records' / 'my_train_2'
+  padding = b'' if compress is bytes else bytes(5000)
+  path.write_bytes(compress(path.read_bytes()) + padding)
+  path = tmp_path / 'records' / 'my_train_0'
+  path.write_bytes(zlib.compress(path.read_bytes()))
+  settings = make_settings(tmp_path, record_errors=record_errors, batch_size=1)
+  assert inputs.load_data(settings).num_skipped == 0
+  assert len(np.unique(evaluate(settings)[2], axis=0)) == 3 * NUM_RECORDS
+
+
+def damage_unseen(path, number, at=40):
+  """Flips a bit of a record, and leaves the size and the time of writing as they were."""
+  state = path.stat()
+  path.write_bytes(_flip(path.read_bytes(), frames(path)[number].offset + at))
+  os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+
+def test_damage_that_leaves_the_time_of_writing_is_found_at_the_start(folder, tmp_path):
+  shutil.copytree(folder / 'records', tmp_path / 'records')
+  settings = make_settings(tmp_path, record_errors='skip')
+  assert inputs.load_data(settings).num_skipped == 0
+  damage_unseen(tmp_path / 'records' / 'my_train_1', 4)
+  assert inputs.load_data(settings).num_skipped == 1
+
+
+@pytest.mark.parametrize(
+  ('mode', 'places', 'bad'),
+  [
+    ('tfrecord', [(0, 40), (1, 40), (13, 40)], [0, 1, 13]),
+    ('memory', [(0, 40), (1, 40), (13, 40)], [0, 1, 13]),
+    ('tfrecord', [(3, 2), (7, 9)], [3, 7]),
+    ('tfrecord', [(number, 40) for number in range(14)], list(range(14))),
+  ],
+  ids=['several', 'in memory', 'lengths', 'all of a file'],
+)
+def test_damage_during_a_run_is_left_out_where_it_is_met(
+  folder, tmp_path, monkeypatch, mode, places, bad
+):
+  shutil.copytree(folder / 'records', tmp_path / 'records')
+  path = tmp_path / 'records' / 'my_train_1'
+  settings = make_settings(tmp_path, record_errors='skip', input_mode=mode, batch_size=1)
+  data = inputs.load_data(settings)
+  said = []
+  monkeypatch.setattr(console, 'say', said.append)
+  for number, at in places:
+    damage_unseen(path, number, at)
+  with tf.Graph().as_default(), tf.Session() as session:
+    batches = inputs.make_evaluation_batches(data, settings, 'lenet', 24)
+    batch = tf.data.make_one_shot_iterator(batches).get_next()
+    sources = []
+    with pytest.raises(tf.errors.OutOfRangeError):
+      while True:
+        sources.extend(session.run(batch)[2].tolist())
+  expected = [[file, n] for file in range(3) for n in range(14) if file != 1 or n not in bad]
+  assert sorted(sources) == expected
+  assert data.num_skipped == len(bad) == len(data.skipped) == len(said)
+  assert f'Skipped: Record {bad[0]} (counted from 0) of {path} ' in said[0]
+  # Another epoch says nothing anew, and another start knows.
+  with tf.Graph().as_default(), tf.Session() as session:
+    batches = inputs.make_training_batches(data, settings, 'lenet', 24, seed=1)
+    batch = tf.data.make_one_shot_iterator(batches).get_next()
+    sources = [session.run(batch)[2][0].tolist() for _ in range(2 * len(expected))]
+  assert sorted(sources) == sorted(2 * expected)
+  assert data.num_skipped == len(bad)
+  assert inputs.load_data(settings).num_skipped == len(bad)
+
+
+def test_too_much_damage_during_a_run_ends_it(folder, tmp_path):
+  shutil.copytree(folder / 'records', tmp_path / 'records')
+  settings = make_settings(tmp_path, record_errors='skip', max_skipped_records=1)
+  data = inputs.load_data(settings)
+  for number in (3, 5):
+    damage_unseen(tmp_path / 'records' / 'my_train_2', number)
+  with tf.Graph().as_default(), tf.Session() as session:
+    batches = inputs.make_evaluation_batches(data, settings, 'lenet', 24)
+    batch = tf.data.make_one_shot_iterator(batches).get_next()
+    with (
+      pytest.raises(errors.InputError, match='2 records are bad, and 40 are left'),
+      inputs.explained_errors(data, settings),
+    ):
+      while True:
+        session.run(batch)
+
+
+def test_a_file_that_goes_during_a_run_is_named(folder, tmp_path):
+  shutil.copytree(folder / 'records', tmp_path / 'records')
+  settings = make_settings(tmp_path, record_errors='skip')
+  data = inputs.load_data(settings)
+  (tmp_path / 'records' / 'my_train_2').unlink()
+  with tf.Graph().as_default(), tf.Session() as session:
+    batches = inputs.make_evaluation_batches(data, settings, 'lenet', 24)
+    batch = tf.data.make_one_shot_iterator(batches).get_next()
+    with (
+      pytest.raises(errors.InputError, match='my_train_2 is missing'),
+      inputs.explained_errors(data, settings),
+    ):
+      while True:
+        session.run(batch)
+
+
+@pytest.mark.parametrize('record_errors', ['stop', 'skip'])
+def test_more_records_than_listed_are_refused(folder, tmp_path, record_errors):
+  shutil.copytree(folder / 'records', tmp_path / 'records')
+  records = tmp_path / 'records'
+  names = sorted(os.listdir(records))
+  listed = tuple(
+    dataset_info.Shard(name, NUM_RECORDS, (records / name).stat().st_size) for name in names
+  )
+  split = dataset_info.Split(listed, (3 * NUM_RECORDS, 0, 0, 0, 0))
+  info = dataset_info.DatasetInfo(
+    'tfrecord', tuple('abcde'), 3, ('jpeg', 'png'), (), {'train': split}
+  )
+  dataset_info.write(info, str(records))
+  settings = make_settings(tmp_path, record_errors=record_errors)
+  inputs.load_data(settings)
+  path = records / 'my_train_1'
+  content = path.read_bytes()
+  path.write_bytes(content + content[frames(path)[-1].offset :])
+  with pytest.raises(errors.InputError, match=r'my_train_1 has (15 records|\d+ bytes), but'):
     inputs.load_data(settings)
 
 
