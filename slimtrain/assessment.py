@@ -21,8 +21,8 @@ class Assessment:
   intervals: dict  # {tag of a metric: (low, high)}, of 95% of the bootstrap's draws.
   classes: dict  # {column: values by class, or by target}.
   losses: np.ndarray  # [examples]: how wrong each prediction is.
-  # Of one label, [classes, classes]; of several, [classes, 2, 2]; of numbers, None.
-  confusion: np.ndarray | None = None
+  # Of one label, a figures.Confusion; of several, [classes, 2, 2]; of numbers, None.
+  confusion: figures.Confusion | np.ndarray | None = None
   calibration: figures.Calibration | None = None
   mean_curves: dict = dataclasses.field(default_factory=dict)  # {column of areas: heights on GRID}.
   slices: tuple[dict, ...] = ()  # Of each: its name, its examples and its figures.
@@ -40,9 +40,11 @@ def assess(predictions, scoring):
   task = _TASKS[predictions.task]
   slices = []
   if predictions.slice_key:
-    names = np.array(predictions.slices())
-    for name in sorted(set(names.tolist()), key=_by_number):
-      chosen = predictions.choose(names == name)
+    members = {}
+    for index, name in enumerate(predictions.slices()):
+      members.setdefault(name, []).append(index)
+    for name in sorted(members, key=_by_number):
+      chosen = predictions.choose(members[name])
       summary = task.summarize(chosen, scoring)
       slices.append({'slice': name, 'examples': len(chosen), **_floats(summary)})
   return dataclasses.replace(task.assess(predictions, scoring), slices=tuple(slices))
@@ -51,7 +53,7 @@ def assess(predictions, scoring):
 def is_right(predictions, scoring):
   """Returns whether each prediction is right, bools `[examples]`; None for regression."""
   if predictions.task == 'single_label':
-    return predictions.logits.argmax(axis=1) == predictions.labels
+    return predictions.summary.guesses == predictions.labels
   if predictions.task == 'multi_label':
     return np.all(_predicted(predictions, scoring) == (predictions.labels > 0), axis=1)
   return None
@@ -82,7 +84,7 @@ class _Curves(NamedTuple):
 def scores(predictions, number):
   """Returns the logarithms of the probabilities of the class `number`, or alike, `[examples]`."""
   is_single = predictions.task == 'single_label'
-  return predictions.logits[:, number] - (predictions.log_sums if is_single else 0)
+  return predictions.logits[:, number] - (predictions.summary.log_sums if is_single else 0)
 
 
 def positives(predictions, number):
@@ -93,16 +95,20 @@ def positives(predictions, number):
 
 
 def _find_curves(predictions):
-  """Returns the _Curves of all classes, each against all others."""
-  areas = {ROC_AUC: [], AVERAGE_PRECISION: []}
+  """Returns the _Curves of all classes, each against all others.
+
+  Without logits, there are none.
+  """
+  num_classes = len(predictions.class_names)
+  areas = {name: np.full(num_classes, np.nan) for name in (ROC_AUC, AVERAGE_PRECISION)}
   heights = {name: np.zeros_like(GRID) for name in areas}
-  for number in range(len(predictions.class_names)):
+  # Of a class that no example has, no area is defined.
+  for number in predictions.occurring() if predictions.logits is not None else ():
     curves = figures.both_curves(scores(predictions, number), positives(predictions, number))
     for name, curve in zip(areas, curves, strict=True):
-      areas[name].append(curve.area)
+      areas[name][number] = curve.area
       if np.isfinite(curve.area):
         heights[name] += _on_grid(curve, name)
-  areas = {name: np.array(values) for name, values in areas.items()}
   means = {
     name: heights[name] / max(1, np.isfinite(values).sum()) for name, values in areas.items()
   }
@@ -118,16 +124,16 @@ def _on_grid(curve, name):
 
 def _assess_single_label(predictions, scoring):
   labels, num_classes = predictions.labels, len(predictions.class_names)
-  confusion = figures.confusion_matrix(labels, predictions.logits.argmax(axis=1), num_classes)
+  summary = predictions.summary
+  confusion = figures.confusion_matrix(labels, summary.guesses, num_classes)
   by_class = figures.class_figures(confusion)
-  num_predicted = confusion.sum(axis=0)
+  num_predicted = confusion.given
   right = is_right(predictions, scoring)
   losses = predictions_lib.log_losses(predictions)
-  own = predictions.own_logits()
-  confidence = np.exp(predictions.logits.max(axis=1) - predictions.log_sums)
+  confidence = np.exp(summary.best - summary.log_sums)
   calibration = figures.calibration(confidence, right)
   curves = _find_curves(predictions)
-  recall_low, recall_high = figures.proportion_interval(np.diag(confusion), by_class.support)
+  recall_low, recall_high = figures.proportion_interval(confusion.right, by_class.support)
   classes = {
     'examples': by_class.support,
     'predicted': num_predicted,
@@ -150,11 +156,10 @@ def _assess_single_label(predictions, scoring):
     'mean_average_precision': _mean(curves.areas[AVERAGE_PRECISION]),
     'expected_calibration_error': calibration.error,
   }
-  places = np.sum(predictions.logits > own[:, None], axis=1)
   intervals = {'eval/Accuracy': figures.bootstrap_interval(right)}
   for k in {5, *scoring.find_top_k()}:
     if k < num_classes:
-      intervals[f'eval/Recall_{k}'] = figures.bootstrap_interval(places < k)
+      intervals[f'eval/Recall_{k}'] = figures.bootstrap_interval(summary.num_before < k)
   return Assessment(
     _floats(scalars), intervals, classes, losses, confusion, calibration, curves.means
   )

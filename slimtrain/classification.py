@@ -258,13 +258,17 @@ def rank(facts, predicted, top_k, threshold):
   values = predicted.values
   if facts.task == 'regression':
     return list(zip(facts.class_names, values, strict=True))
-  # By logits, for probabilities may be alike where they are not; of classes alike the first, as
-  # tf.argmax does.
-  order = np.argsort(-predicted.logits, kind='stable')
+  # By logits, because probabilities may be alike where logits are not; of classes alike the first,
+  # as tf.argmax does. Of many classes, to sort a few is faster.
+  logits = predicted.logits
   if facts.task == 'multi_label':
-    order = [number for number in order if values[number] >= threshold]
+    candidates, top_k = np.flatnonzero(values >= threshold), None
   else:
-    order = order[:top_k]
+    least = np.partition(logits, -min(top_k, len(logits)))[-min(top_k, len(logits))]
+    candidates = np.flatnonzero(logits >= least)
+    if not len(candidates):  # Not numbers.
+      candidates = np.arange(len(logits))
+  order = candidates[np.argsort(-logits[candidates], kind='stable')][:top_k]
   return [(facts.class_names[number], values[number]) for number in order]
 
 

@@ -117,7 +117,8 @@ def evaluate(settings, others=()):
     InputError: when the settings, the data or a checkpoint are at fault.
   """
   files.check_writable('eval_dir', settings.eval_dir)
-  passes = run_passes([settings, *others], bool(settings.report or others))
+  # The means of several models are those of their logits.
+  passes = run_passes([settings, *others], bool(settings.report or others), bool(others))
   one = _average(settings, passes) if others else passes[0]
   result = {
     'checkpoint': one.checkpoint,
@@ -165,18 +166,18 @@ class Pass(NamedTuple):
   predictions: predictions_lib.Predictions | None  # None where they are not kept.
 
 
-def run_passes(several, keeps_predictions):
+def run_passes(several, keeps_predictions, keeps_logits=False):
   """Returns the Passes of a list of EvaluationSettings; all are made ready before the first runs.
 
   Args:
     several: a list of EvaluationSettings, of the same records.
-    keeps_predictions: whether all logits are kept, in memory: 4 bytes for each class of each
-      example.
+    keeps_predictions: whether Predictions are made.
+    keeps_logits: whether they have the logits also where predictions.has_room denies it.
 
   Raises:
     InputError: when the settings, the data or a checkpoint are at fault, or classes differ.
   """
-  ready = [_prepare(settings, keeps_predictions) for settings in several]
+  ready = [_prepare(settings, keeps_predictions, keeps_logits) for settings in several]
   counts = [data.num_classes for data, _ in ready]
   if len(set(counts)) > 1:
     raise errors.InputError(
@@ -186,7 +187,7 @@ def run_passes(several, keeps_predictions):
   return [run() for _, run in ready]
 
 
-def _prepare(settings, keeps_predictions):
+def _prepare(settings, keeps_predictions, keeps_logits):
   """Returns the inputs.Data of a pass and a function that runs it; see `run_passes`."""
   if releases.is_chosen(settings.checkpoint_path, settings.checkpoint_mirror):
     settings = releases.fill_in(settings, 'eval_image_size')
@@ -199,6 +200,7 @@ def _prepare(settings, keeps_predictions):
   uses_averages = trained_models.choose_weights(checkpoint, use_averages)
   deployment.start_runtime(settings.session)
   data = inputs.load_data(settings.data)
+  keeps_logits = keeps_logits or predictions_lib.has_room(data)
   texts = {}
   if keeps_predictions:
     texts = record_texts.find(data.files[0], settings.slice_key)
@@ -211,7 +213,11 @@ def _prepare(settings, keeps_predictions):
     fetches = [tf.shape(batch.labels)[0], (), updates]
   weights = 'moving averages' if uses_averages else 'weights'
   if keeps_predictions:
-    fetches[1] = (model.logits, batch.labels, batch.records, batch.texts)
+    with graph.as_default():
+      found = model.logits
+      if not keeps_logits:
+        found = predictions_lib.add_summary(model.logits, batch.labels)
+    fetches[1] = (found, batch.labels, batch.records, batch.texts)
 
   def run():
     console.say(

@@ -50,23 +50,71 @@ class Calibration(NamedTuple):
   error: float  # The mean distance of both over the examples: the expected calibration error.
 
 
+class Confusion(NamedTuple):
+  """The cells of a confusion matrix that are not 0, in the order of their rows and columns.
+
+  `np.array` of it is the whole matrix, int64 `[classes, classes]`.
+  """
+
+  num_classes: int
+  labels: np.ndarray  # int64 [cells]: the class that the examples have.
+  predictions: np.ndarray  # int64 [cells]: the class that they are given.
+  counts: np.ndarray  # int64 [cells]: how many they are, 1 or more.
+
+  @property
+  def support(self) -> np.ndarray:
+    """Examples that have each class, int64 `[classes]`."""
+    return self._sum(self.labels, self.counts)
+
+  @property
+  def given(self) -> np.ndarray:
+    """Examples that are given each class, int64 `[classes]`."""
+    return self._sum(self.predictions, self.counts)
+
+  @property
+  def right(self) -> np.ndarray:
+    """Examples that have and are given each class, int64 `[classes]`."""
+    return self._sum(self.labels, np.where(self.is_right, self.counts, 0))
+
+  @property
+  def is_right(self) -> np.ndarray:
+    """Whether each cell is on the diagonal, bools `[cells]`."""
+    return self.labels == self.predictions
+
+  def part(self, chosen: np.ndarray) -> np.ndarray:
+    """Returns the matrix of some classes alone, int64 `[chosen, chosen]`."""
+    places = np.full(self.num_classes, -1)
+    places[chosen] = np.arange(len(chosen))
+    rows, columns = places[self.labels], places[self.predictions]
+    is_inside = (rows >= 0) & (columns >= 0)
+    matrix = np.zeros((len(chosen), len(chosen)), np.int64)
+    matrix[rows[is_inside], columns[is_inside]] = self.counts[is_inside]
+    return matrix
+
+  def __array__(self, dtype=None, copy=None):
+    return self.part(np.arange(self.num_classes)).astype(dtype or np.int64)
+
+  def _sum(self, classes, counts):
+    return np.bincount(classes, counts, self.num_classes).astype(np.int64)
+
+
 def confusion_matrix(labels, predictions, num_classes):
-  """Returns the counts of examples by class and by predicted class, int64 `[classes, classes]`.
+  """Returns the Confusion that counts examples by class and by predicted class.
 
   Args:
     labels: ints `[examples]`, in `[0, num_classes)`.
     predictions: ints `[examples]`, likewise.
     num_classes: an int.
   """
-  cells = np.asarray(labels, np.int64) * num_classes + predictions
-  return np.bincount(cells, minlength=num_classes**2).reshape(num_classes, num_classes)
+  cells, counts = np.unique(
+    np.asarray(labels, np.int64) * num_classes + predictions, return_counts=True
+  )
+  return Confusion(num_classes, *np.divmod(cells, num_classes), counts)
 
 
 def class_figures(confusion):
-  """Returns the ClassFigures of a confusion matrix."""
-  right = np.diag(confusion).astype(float)
-  support = confusion.sum(axis=1)
-  given = confusion.sum(axis=0)
+  """Returns the ClassFigures of a Confusion."""
+  right, support, given = confusion.right.astype(float), confusion.support, confusion.given
   return ClassFigures(
     _divide(right, given), _divide(right, support), _divide(2 * right, given + support), support
   )

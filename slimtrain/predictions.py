@@ -35,17 +35,20 @@ slimcompat.escapes.from_csv gives back the text.
 
 `logits.npy` holds what the net gave, float32 `[examples, classes]`, its rows in the order of those
 of the CSV file. Where crops or models are averaged, these are the logits of the mean probabilities.
+It is left out where it would be too large; see `has_room`.
 """
 
+import contextlib
 import dataclasses
 import functools
 import io
 import os
+from typing import NamedTuple
 
 import numpy as np
 
 from datasets import csv_files, records, user_files
-from slimcompat import errors
+from slimcompat import errors, tf
 
 CSV_FILE = 'predictions.csv'
 LOGITS_FILE = 'logits.npy'
@@ -53,6 +56,59 @@ LOGITS_FILE = 'logits.npy'
 OF_EXAMPLE = ('file', 'record_file', 'record', 'slice', 'label', 'label_name', 'labels')
 _NUM_AT_ONCE = 1024  # Examples whose numbers are computed at once.
 _MAX_PROBABILITIES = 100  # Classes up to which the CSV file has the probability of each.
+_MAX_LOGITS = 100_000_000  # Of more classes than these, the numbers that are kept: 400 MB.
+
+
+def has_room(data) -> bool:
+  """Returns whether the logits of all examples of an inputs.Data are kept, in memory and a file.
+
+  They are not where there are more than 100 million of them, of more than 100 classes with one
+  label per image: 20,000 classes of 50,000 examples would take 4 GB. A Summary is kept instead, and
+  there are no curves, whose areas need all logits.
+  """
+  num_logits = data.num_examples * data.num_classes
+  is_small = num_logits <= _MAX_LOGITS or data.num_classes <= _MAX_PROBABILITIES
+  return is_small or data.task != 'single_label'
+
+
+class Summary(NamedTuple):
+  """What all figures but curves are made of, for one label per image; each `[examples]`."""
+
+  guesses: np.ndarray  # int64: the likeliest class.
+  best: np.ndarray  # float32: its logit.
+  own: np.ndarray  # float32: the logit of the class of the example.
+  num_before: np.ndarray  # int64: classes with a higher logit than that.
+  # float64: the logarithm of the sum of the exponentials. A logit less this is the logarithm of the
+  # probability of its class.
+  log_sums: np.ndarray
+
+
+def add_summary(logits, labels):
+  """Adds the Summary of a batch to the graph.
+
+  Args:
+    logits: `[batch, classes]`.
+    labels: int64 `[batch]`.
+  """
+  own = tf.gather(logits, labels, axis=1, batch_dims=1)
+  num_before = tf.reduce_sum(tf.cast(logits > own[:, None], tf.int32), axis=1)
+  best = tf.reduce_max(logits, axis=1)
+  rest = tf.reduce_sum(tf.exp(logits - best[:, None]), axis=1)
+  log_sums = tf.cast(best, tf.float64) + tf.log(tf.cast(rest, tf.float64))
+  return Summary(tf.argmax(logits, axis=-1), best, own, num_before, log_sums)
+
+
+def _summarize(logits, labels):
+  """Returns the Summary of logits and labels, computed for a few examples at once."""
+  parts = []
+  for start in range(0, max(1, len(logits)), _NUM_AT_ONCE):
+    rows = slice(start, start + _NUM_AT_ONCE)
+    some = logits[rows]
+    own = np.take_along_axis(some, labels[rows, None], axis=1)
+    log_sums = np.logaddexp.reduce(some.astype(np.float64), axis=1)
+    num_before = np.sum(some > own, axis=1)
+    parts.append((some.argmax(axis=1), some.max(axis=1), own[:, 0], num_before, log_sums))
+  return Summary(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,27 +119,27 @@ class Predictions:
   class_names: tuple[str, ...]  # Of each logit.
   labels_offset: int  # Of the data's labels against the numbers of the logits.
   record_files: tuple[str, ...]  # Names of the TFRecord files.
-  logits: np.ndarray  # float32 [examples, classes].
+  logits: np.ndarray | None  # float32 [examples, classes]; None without room for them.
   labels: np.ndarray  # As inputs.Batch has them: int64 [examples] or float32 [examples, classes].
   records: np.ndarray  # int64 [examples, 2]: the file, and the record in it.
   # By key of the records, a list of what it says of each example.
   texts: dict[str, list[str]] = dataclasses.field(default_factory=dict)
   slice_key: str | None = None
+  known_summary: Summary | None = None  # None where it follows from the logits.
 
   def __len__(self):
-    return len(self.logits)
+    return len(self.records)
 
   @functools.cached_property
-  def log_sums(self):
-    """The logarithms of the sums of the exponentials of the logits, float64 `[examples]`.
+  def summary(self):
+    """The Summary, for one label per image."""
+    return self.known_summary or _summarize(self.logits, self.labels)
 
-    A logit less its example's is the logarithm of the probability of its class.
-    """
-    sums = np.empty(len(self))
-    for start in range(0, len(self), _NUM_AT_ONCE):
-      rows = slice(start, start + _NUM_AT_ONCE)
-      sums[rows] = np.logaddexp.reduce(self.logits[rows].astype(np.float64), axis=1)
-    return sums
+  def occurring(self):
+    """Returns the numbers of the classes that examples have."""
+    if self.task == 'single_label':
+      return np.unique(self.labels)
+    return np.flatnonzero(np.any(self.labels > 0, axis=0))
 
   def probabilities(self, number=slice(None)):
     """Returns the probabilities of the classes, or of the class `number`, float64.
@@ -93,11 +149,7 @@ class Predictions:
     logits = self.logits[:, number].astype(np.float64)
     if self.task == 'multi_label':
       return np.exp(-np.logaddexp(0, -logits))
-    return np.exp((logits.T - self.log_sums).T)
-
-  def own_logits(self):
-    """Returns the logits of the examples' classes, of one label per image, `[examples]`."""
-    return np.take_along_axis(self.logits, self.labels[:, None], axis=1)[:, 0]
+    return np.exp((logits.T - self.summary.log_sums).T)
 
   def file_names(self):
     """Returns the names of the image files, '' where records don't say."""
@@ -111,9 +163,16 @@ class Predictions:
     """Returns the Predictions of some examples, by a mask or indices, in the order of these."""
     indices = np.arange(len(self))[chosen]
     texts = {key: [values[index] for index in indices] for key, values in self.texts.items()}
-    parts = (self.logits[indices], self.labels[indices], self.records[indices])
+    summary = self.known_summary
+    if self.task == 'single_label':
+      summary = Summary(*(values[indices] for values in self.summary))
     return dataclasses.replace(
-      self, logits=parts[0], labels=parts[1], records=parts[2], texts=texts
+      self,
+      logits=None if self.logits is None else self.logits[indices],
+      labels=self.labels[indices],
+      records=self.records[indices],
+      texts=texts,
+      known_summary=summary,
     )
 
 
@@ -141,12 +200,12 @@ class Collector:
     """Adds a batch.
 
     Args:
-      logits: `[batch, classes]`.
+      logits: `[batch, classes]`; or a Summary, of every batch.
       labels: as inputs.Batch has them.
       sources: int64 `[batch, 2]`, as inputs.Batch.records.
       texts: byte strings `[batch, keys]`, as inputs.Batch.texts.
     """
-    parts = (logits, labels, sources)
+    parts = (labels, sources, *(logits if isinstance(logits, tuple) else [logits]))
     if not self._arrays:
       # At once, not in pieces that are put together and thus there twice.
       num = self._data.num_examples
@@ -154,12 +213,16 @@ class Collector:
     for array, part in zip(self._arrays, parts, strict=True):
       array[self._count : self._count + len(part)] = part
     self._texts.extend(texts)
-    self._count += len(logits)
+    self._count += len(labels)
 
   def finish(self):
     """Returns the Predictions."""
-    logits, labels, sources = (array[: self._count] for array in self._arrays)
+    labels, sources, *rest = (array[: self._count] for array in self._arrays)
     order = np.lexsort((sources[:, 1], sources[:, 0]))
+    self._arrays = ()
+    # A copy of what is in order already would take its room twice.
+    rows = slice(None) if np.all(order[1:] > order[:-1]) else order
+    rest = [rest.pop(0)[rows] for _ in tuple(rest)]
     names = self._data.dataset.labels_to_names or {}
     offset = self._labels_offset
     numbers = range(offset, offset + self._data.num_classes)
@@ -168,14 +231,15 @@ class Collector:
       tuple(str(names.get(number, number)) for number in numbers),
       offset,
       tuple(map(os.path.basename, self._data.files)),
-      logits[order],
-      labels[order],
-      sources[order],
+      None if len(rest) > 1 else rest[0],
+      labels[rows],
+      sources[rows],
       {
         key: [self._texts[index][column].decode('utf-8', 'surrogateescape') for index in order]
         for column, key in enumerate(self._text_keys)
       },
       self._slice_key,
+      Summary(*rest) if len(rest) > 1 else None,
     )
 
 
@@ -206,7 +270,17 @@ def write(directory, predictions, threshold):
     writer.write_row(listed)
     writer.write_rows(zip(*listed.values(), strict=True))
     text.detach()
-  with user_files.open_atomically(os.path.join(directory, LOGITS_FILE)) as file:
+  write_logits(directory, predictions)
+
+
+def write_logits(directory, predictions):
+  """Writes logits.npy; where there are none, removes that of an earlier evaluation."""
+  path = os.path.join(directory, LOGITS_FILE)
+  if predictions.logits is None:
+    with contextlib.suppress(FileNotFoundError):
+      os.unlink(path)
+    return
+  with user_files.open_atomically(path) as file:
     np.save(file, predictions.logits, allow_pickle=False)
 
 
@@ -233,17 +307,17 @@ def _sources(predictions):
 
 def _single_label_columns(predictions, threshold):
   del threshold
-  labels, guesses = predictions.labels, predictions.logits.argmax(axis=1)
-  own, log_sums = predictions.own_logits(), predictions.log_sums
+  labels, summary = predictions.labels, predictions.summary
+  guesses, log_sums = summary.guesses, summary.log_sums
   offset, names = predictions.labels_offset, predictions.class_names
   return {
     'label': labels + offset,
     'label_name': [names[label] for label in labels],
     'prediction': guesses + offset,
     'prediction_name': [names[guess] for guess in guesses],
-    'probability': digits(np.exp(predictions.logits.max(axis=1) - log_sums)),
-    'label_probability': digits(np.exp(own - log_sums)),
-    'place': 1 + np.sum(predictions.logits > own[:, None], axis=1),
+    'probability': digits(np.exp(summary.best - log_sums)),
+    'label_probability': digits(np.exp(summary.own - log_sums)),
+    'place': 1 + summary.num_before,
     'is_right': (guesses == labels).astype(int),
     **_probability_columns(predictions),
   }
@@ -282,7 +356,7 @@ def _joined(names, chosen):
 
 
 def _probability_columns(predictions):
-  if len(predictions.class_names) > _MAX_PROBABILITIES:
+  if len(predictions.class_names) > _MAX_PROBABILITIES or predictions.logits is None:
     return {}
   return {
     f'probability_{number + predictions.labels_offset}': digits(values)
@@ -293,6 +367,6 @@ def _probability_columns(predictions):
 def log_losses(predictions):
   """Returns the cross entropy of each example, `[examples]`; of several labels, their mean."""
   if predictions.task == 'single_label':
-    return predictions.log_sums - predictions.own_logits()
+    return predictions.summary.log_sums - predictions.summary.own
   signs = np.where(predictions.labels > 0, 1.0, -1.0)
   return np.mean(np.logaddexp(0, -signs * predictions.logits.astype(np.float64)), axis=1)

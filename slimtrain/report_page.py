@@ -232,14 +232,15 @@ def _table(heads, rows, kind='sheet'):
 def _pairs(content):
   """Returns the table of the most frequent mistakes."""
   confusion, names = content.assessment.confusion, content.predicted.class_names
-  mistakes = confusion - np.diag(np.diag(confusion))
-  order = np.argsort(-mistakes, axis=None, kind='stable')[:_MAX_PAIRS]
+  totals = confusion.support
+  mistakes = np.where(confusion.is_right, 0, confusion.counts)
   rows = []
-  for row, column in zip(*np.unravel_index(order, mistakes.shape), strict=True):
-    count, total = mistakes[row, column], confusion[row].sum()
+  for cell in np.argsort(-mistakes, kind='stable')[:_MAX_PAIRS]:
+    count, label = mistakes[cell], confusion.labels[cell]
     if count:
-      true, guess = (report_plots.short(names[index], 40) for index in (row, column))
-      rows.append([_text(true), _text(guess), f'{count:,}', f'{count / total:.1%}'])
+      true, guess = names[label], names[confusion.predictions[cell]]
+      true, guess = (_text(report_plots.short(name, 40)) for name in (true, guess))
+      rows.append([true, guess, f'{count:,}', f'{count / totals[label]:.1%}'])
   if not rows:
     return '<div class="plot"><h3>Most frequent mistakes</h3><p>There are none.</p></div>'
   heads = [('true', 'text'), ('predicted', 'text'), ('times', ''), ('share', '')]

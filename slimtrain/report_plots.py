@@ -66,18 +66,17 @@ def short(name, length=_MAX_NAME):
 
 
 def draw_confusion(confusion, names):
-  """Yields the Plots of a confusion matrix `[classes, classes]`."""
+  """Yields the Plots of a figures.Confusion."""
   num_classes = len(names)
   if num_classes > _MAX_NAMED:
     yield _draw_whole_confusion(confusion)
-    mistakes = confusion - np.diag(np.diag(confusion))
-    chosen = np.sort(np.argsort(-(mistakes.sum(axis=0) + mistakes.sum(axis=1)))[:_MAX_NAMED])
+    mistakes = confusion.support + confusion.given - 2 * confusion.right
+    chosen = np.sort(np.argsort(-mistakes)[:_MAX_NAMED])
     title = f'The {_MAX_NAMED} classes with the most mistakes'
   else:
     chosen, title = np.arange(num_classes), 'Confusion matrix'
-  cells = confusion[np.ix_(chosen, chosen)]
-  shares = confusion[chosen] / np.maximum(confusion[chosen].sum(axis=1, keepdims=True), 1)
-  shares = shares[:, chosen]
+  cells = confusion.part(chosen)
+  shares = cells / np.maximum(confusion.support[chosen, None], 1)
   labels = [short(names[index]) for index in chosen]
 
   def draw(axis):
@@ -104,17 +103,18 @@ def _counted(number):
 
 
 def _draw_whole_confusion(confusion):
-  shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+  num_classes = confusion.num_classes
+  shares = _largest_shares(confusion, 300)
 
   def draw(axis):
     # The root: small shares, which mistakes are, would not be seen. Of many classes, the largest
     # of the cells that fall on a pixel.
     image = axis.imshow(
-      _largest(np.sqrt(shares), 300),
+      np.sqrt(shares),
       cmap='Blues',
       vmin=0,
       vmax=1,
-      extent=(0, len(shares), len(shares), 0),
+      extent=(0, num_classes, num_classes, 0),
       interpolation='nearest',
     )
     bar = axis.figure.colorbar(image, ax=axis, shrink=0.8)
@@ -126,11 +126,17 @@ def _draw_whole_confusion(confusion):
   return _draw('Confusion matrix', text, 3.8, draw)
 
 
-def _largest(values, side):
-  """Returns the square matrix `values` with about `side` rows at most, of their largest values."""
-  step = -(-len(values) // side)
-  starts = np.arange(0, len(values), step)
-  return np.maximum.reduceat(np.maximum.reduceat(values, starts, axis=0), starts, axis=1)
+def _largest_shares(confusion, side):
+  """Returns the shares of the true classes, `[rows, rows]`, with about `side` rows at most.
+
+  Where classes share a row or column, the largest of their shares counts.
+  """
+  step = -(-confusion.num_classes // side)
+  num_rows = -(-confusion.num_classes // step)
+  shares = np.zeros((num_rows, num_rows))
+  cells = (confusion.labels // step, confusion.predictions // step)
+  np.maximum.at(shares, cells, confusion.counts / confusion.support[confusion.labels])
+  return shares
 
 
 def draw_curves(predicted, assessed):

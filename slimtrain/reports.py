@@ -5,8 +5,10 @@ Beside predictions.csv and logits.npy (see slimtrain.predictions) there are
     per_class.csv   a row for each class, or target: label, name, and its figures; nothing where one
                     is not defined
     confusion.csv   a row for each class: its name, and of its examples how many were given each
-                    class; of several labels per image, a row for each label: its name,
-                    true_negatives, false_positives, false_negatives, true_positives
+                    class. Of more than 2,000 classes, a row for each class and prediction that
+                    occur together: label, label_name, prediction, prediction_name, count. Of
+                    several labels per image, a row for each label: its name, true_negatives,
+                    false_positives, false_negatives, true_positives
 """
 
 import math
@@ -32,6 +34,7 @@ REPORT_FILE = 'report.html'
 PER_CLASS_FILE = 'per_class.csv'
 CONFUSION_FILE = 'confusion.csv'
 _NUM_PICTURES = 24
+_MAX_MATRIX_CLASSES = 2000  # Of which confusion.csv is a matrix.
 _NO_PLOTS = (
   'There are no plots, for matplotlib is not installed. Install it: pip install'
   " 'slimtrain[plots]', or pip install matplotlib."
@@ -108,11 +111,22 @@ def _confusion_rows(predicted, assessment):
   if predicted.task == 'multi_label':
     yield 'name', 'true_negatives', 'false_positives', 'false_negatives', 'true_positives'
     counts = assessment.confusion.reshape(-1, 4)
+  elif len(predicted.class_names) > _MAX_MATRIX_CLASSES:
+    yield from _confusion_cells(predicted, assessment.confusion)
+    return
   else:
     yield 'class', *predicted.class_names
-    counts = assessment.confusion
+    counts = np.array(assessment.confusion)
   for name, row in zip(predicted.class_names, counts.tolist(), strict=True):
     yield name, *row
+
+
+def _confusion_cells(predicted, confusion):
+  """Yields a row for each pair of a class and a prediction that occurs."""
+  yield 'label', 'label_name', 'prediction', 'prediction_name', 'count'
+  names, offset = predicted.class_names, predicted.labels_offset
+  for label, guess, count in zip(*map(np.ndarray.tolist, confusion[1:]), strict=True):
+    yield label + offset, names[label], guess + offset, names[guess], count
 
 
 def _write_csv(path, rows):
@@ -167,11 +181,11 @@ def _describe(settings, one):
   if one.task == 'regression':
     pairs = zip(names, one.logits[0], one.labels[0], strict=True)
     return tuple(f'{name}: {guess:.4g}, not {true:.4g}' for name, guess, true in list(pairs)[:6])
-  probabilities = one.probabilities()[0]
   if one.task == 'single_label':
-    guess, label = int(probabilities.argmax()), int(one.labels[0])
-    first = f'{names[guess]} ({probabilities[guess]:.1%})'
-    return first, f'is {names[label]} ({probabilities[label]:.1%})'
+    guess, label, summary = one.summary.guesses[0], one.labels[0], one.summary
+    shares = [np.exp(logit - summary.log_sums)[0] for logit in (summary.best, summary.own)]
+    return f'{names[guess]} ({shares[0]:.1%})', f'is {names[label]} ({shares[1]:.1%})'
+  probabilities = one.probabilities()[0]
   predicted, present = probabilities >= settings.scoring.decision_threshold, one.labels[0] > 0
   lines = []
   for words, chosen in (('wrong', predicted & ~present), ('missed', present & ~predicted)):
