@@ -104,9 +104,11 @@ def open_atomically(path: str):
       file.flush()
       os.fsync(file.fileno())
       os.replace(temporary, path)
-  except BaseException:
+  except BaseException as error:
     with contextlib.suppress(OSError):
       os.unlink(temporary)
+    if isinstance(error, OSError) and error.filename in (None, temporary):
+      error.filename = path  # Writing into an open file doesn't tell which.
     raise
   flush_to_disk(folder or '.')
 

@@ -84,6 +84,11 @@ def write(prefix, values, dtypes):
       session.run(save, dict(zip(tensors, values.values(), strict=True)))
       tf.train.update_checkpoint_state(os.path.dirname(os.path.abspath(prefix)), prefix)
     except (tf.errors.OpError, OSError) as error:
+      folder, name = os.path.split(os.path.abspath(prefix))
+      for left in os.listdir(folder):
+        if left.startswith(f'{name}.data-') and '.tempstate' in left:
+          os.remove(os.path.join(folder, left))
       raise errors.InputError(
-        f'--output={prefix} cannot be written: {checkpoints.first_line(error)}'
+        f'--output={prefix} cannot be written: {files.reason(error)}. Make room, or give another'
+        ' path.'
       ) from error

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import os
+import tempfile
 from typing import NamedTuple
 
 import numpy as np
@@ -134,18 +135,32 @@ def evaluate(settings, others=()):
   for tag in one.values:
     console.say(f'{tag}[{result[tag]}]')
   console.say(f'examples[{one.num_examples}]')
-  # TensorFlow names the file by the second, and overwrites the one before.
-  suffix = f'.{settings.summaries_name}{result["global_step"]}'
-  if settings.summaries_name:
-    remove_summaries(settings.eval_dir, suffix)
-  with contextlib.closing(
-    tf.summary.FileWriter(settings.eval_dir, filename_suffix=suffix)
-  ) as writer:
-    writer.add_summary(summaries.scalars(one.values), result['global_step'])
-  if settings.report:
-    result = reports.write(settings, result, one.predictions, one.data, passes[0].checkpoint)
-  files.write_json(os.path.join(settings.eval_dir, 'eval.json'), result)
+  # What matters most comes first, for a disk that has no room for all.
+  files.write_json(os.path.join(settings.eval_dir, reports.RESULT_FILE), result)
+  if not settings.report:
+    _write_summaries(settings, one.values, result['global_step'])
+    return result
+  attempts = files.Attempts(settings.eval_dir)
+  with attempts.writing('events.out.tfevents'):
+    _write_summaries(settings, one.values, result['global_step'])
+  result = reports.write(
+    settings, result, one.predictions, one.data, passes[0].checkpoint, attempts
+  )
+  attempts.check(result)
   return result
+
+
+def _write_summaries(settings, values, step):
+  """Writes a file of events for TensorBoard, whole or not at all."""
+  directory, suffix = settings.eval_dir, f'.{settings.summaries_name}{step}'
+  if settings.summaries_name:
+    remove_summaries(directory, suffix)
+  with tempfile.TemporaryDirectory(prefix='.events-', dir=directory) as folder:
+    # TensorFlow names the file by the second, and would overwrite that of another step.
+    with contextlib.closing(tf.summary.FileWriter(folder, filename_suffix=suffix)) as writer:
+      writer.add_summary(summaries.scalars(values), step)
+    for name in os.listdir(folder):
+      os.replace(os.path.join(folder, name), os.path.join(directory, name))
 
 
 def remove_summaries(eval_dir: str, ending: str):

@@ -194,6 +194,8 @@ def compare(first, second):
     f" (McNemar's test): {meaning}"
   )
   directory = first.eval_dir
+  path = os.path.join(directory, COMPARISON_FILE)
+  files.write_json(path, result)
   files.write_text(
     os.path.join(directory, DIFFERENCES_FILE),
     csv_files.to_text(
@@ -202,8 +204,6 @@ def compare(first, second):
       )
     ),
   )
-  path = os.path.join(directory, COMPARISON_FILE)
-  files.write_json(path, result)
   console.say(f'{path} has the figures, {DIFFERENCES_FILE} the examples of which one is right.')
   return result
 
@@ -320,12 +320,15 @@ def _saved(checkpoint):
 def _evaluate_one(task, checkpoint, has_report):
   """Evaluates a checkpoint and adds its row; returns whether that was possible."""
   saved = _saved(checkpoint)
+  unwritten = None
   try:
     settings = dataclasses.replace(task.complete(checkpoint), report=has_report)
     settings = _RowSettings(
       **{field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
     )
     result = evaluation.evaluate(settings)
+  except files.UnwrittenError as error:
+    unwritten, result = error, error.result
   except errors.InputError:
     if tf.train.checkpoint_exists(checkpoint):
       raise
@@ -343,6 +346,8 @@ def _evaluate_one(task, checkpoint, has_report):
   files.write_text(
     os.path.join(settings.eval_dir, TABLE_FILE), csv_files.to_text(csv_files.to_rows(rows))
   )
+  if unwritten:
+    raise unwritten
   return True
 
 

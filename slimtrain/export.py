@@ -22,6 +22,7 @@ from slimtrain import (
   releases,
   trained_models,
 )
+from slimtrain import files as files_lib
 from slimtrain import settings as settings_lib
 from slimtrain.preprocessing import preprocessing_factory
 
@@ -363,7 +364,8 @@ def _output(settings):
       _replace(made, path, os.path.join(temporary, 'replaced'))
   except (tf.errors.OpError, OSError) as error:
     raise errors.InputError(
-      f'--output_file={settings.output_file} cannot be written: {error}'
+      f'--output_file={settings.output_file} cannot be written: {files_lib.reason(error)}. Make'
+      ' room, or give another path.'
     ) from error
 
 

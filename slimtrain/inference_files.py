@@ -14,6 +14,7 @@ import numpy as np
 
 from datasets import csv_files
 from slimcompat import errors
+from slimtrain import files
 
 
 def check_free(flag, path, overwrite):
@@ -30,7 +31,10 @@ def check_free(flag, path, overwrite):
 
 
 class _File:
-  """A file that gets its name when it is complete; until then `.partial` follows it."""
+  """A file that gets its name when it is complete; until then `.partial` follows it.
+
+  Of a file without room, whole lines stay.
+  """
 
   def __init__(self, path, mode, **kwargs):
     self.path = path
@@ -43,16 +47,27 @@ class _File:
     try:
       yield
     except OSError as error:
-      raise errors.InputError(f'{self._partial} cannot be written: {error.strerror}.') from error
+      raise errors.InputError(
+        f'{self._partial} cannot be written: {error.strerror}. Make room, or give another'
+        ' --output_file.'
+      ) from error
 
   def __enter__(self):
     return self
 
   def __exit__(self, error_type, *unused):
-    with self._explained():
-      self._file.close()
-      if error_type is None:
-        os.replace(self._partial, self.path)
+    try:
+      with self._explained():
+        self._file.close()
+        if error_type is None:
+          os.replace(self._partial, self.path)
+    finally:
+      if os.path.exists(self._partial):
+        self._cut()
+
+  def _cut(self):
+    """Removes what is of no use of a file that is not complete."""
+    os.remove(self._partial)
 
 
 class _TextFile(_File):
@@ -61,6 +76,12 @@ class _TextFile(_File):
     super().__init__(path, 'w', encoding='utf-8', errors='backslashreplace', newline='')
     self._facts = facts
     self._num_ranks = min(top_k, facts.num_classes)
+
+  def _cut(self):
+    """Removes half a line at the end; this needs no room."""
+    with open(self._partial, 'rb') as file:
+      length = file.read().rfind(b'\n') + 1
+    os.truncate(self._partial, length)
 
 
 class CsvFile(_TextFile):
@@ -158,5 +179,5 @@ class FeatureFile(_File):
   def __exit__(self, error_type, *unused):
     if error_type is None and self._missing is None:
       with self._explained():
-        np.save(self._file, np.full(self._num_images, np.nan, np.float32))
+        files.write_array(self._file, np.full(self._num_images, np.nan, np.float32))
     super().__exit__(error_type, *unused)

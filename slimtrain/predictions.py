@@ -49,6 +49,7 @@ import numpy as np
 
 from datasets import csv_files, records, user_files
 from slimcompat import errors, tf
+from slimtrain import files
 
 CSV_FILE = 'predictions.csv'
 LOGITS_FILE = 'logits.npy'
@@ -256,36 +257,40 @@ def check_same_examples(several):
 
 
 def write(directory, predictions, threshold):
-  """Writes both files into `directory`.
+  """Writes both files into `directory`, which exists; the arguments are those of the two below."""
+  write_csv(os.path.join(directory, CSV_FILE), predictions, threshold)
+  write_logits(os.path.join(directory, LOGITS_FILE), predictions)
+
+
+def write_csv(path, predictions, threshold):
+  """Writes predictions.csv to `path`.
 
   Args:
-    directory: which exists.
+    path: a string.
     predictions: Predictions.
     threshold: the probability from which on a label of several counts as predicted.
   """
   listed = columns(predictions, threshold)
-  with user_files.open_atomically(os.path.join(directory, CSV_FILE)) as file:
+  with user_files.open_atomically(path) as file:
     text = io.TextIOWrapper(file, encoding='utf-8', newline='')
     writer = csv_files.Writer(text)
     writer.write_row(listed)
     writer.write_rows(zip(*listed.values(), strict=True))
     text.detach()
-  write_logits(directory, predictions)
 
 
-def write_logits(directory, predictions):
-  """Writes logits.npy; where there are none, removes that of an earlier evaluation."""
-  path = os.path.join(directory, LOGITS_FILE)
+def write_logits(path, predictions):
+  """Writes logits.npy to `path`; where there are none, removes that of an earlier evaluation."""
   if predictions.logits is None:
     with contextlib.suppress(FileNotFoundError):
       os.unlink(path)
     return
   with user_files.open_atomically(path) as file:
-    np.save(file, predictions.logits, allow_pickle=False)
+    files.write_array(file, predictions.logits)
 
 
 def columns(predictions, threshold):
-  """Returns the columns of the CSV file, {name: values}. The arguments are those of `write`."""
+  """Returns the columns of the CSV file, {name: values}; see `write_csv`."""
   return {**_sources(predictions), **_COLUMNS[predictions.task](predictions, threshold)}
 
 

@@ -30,6 +30,7 @@ from slimtrain import (
   run_log,
 )
 
+RESULT_FILE = 'eval.json'
 REPORT_FILE = 'report.html'
 PER_CLASS_FILE = 'per_class.csv'
 CONFUSION_FILE = 'confusion.csv'
@@ -41,7 +42,7 @@ _NO_PLOTS = (
 )
 
 
-def write(settings, result, predicted, data, checkpoint):
+def write(settings, result, predicted, data, checkpoint, attempts):
   """Writes the report into `settings.eval_dir`; returns `result` with what goes into eval.json.
 
   Args:
@@ -50,13 +51,33 @@ def write(settings, result, predicted, data, checkpoint):
     predicted: the Predictions.
     data: the inputs.Data.
     checkpoint: that beside which the run is told of.
+    attempts: files.Attempts in that directory; the smallest files come first.
   """
   assessment = assessment_lib.assess(predicted, settings.scoring)
-  directory = settings.eval_dir
-  predictions.write(directory, predicted, settings.scoring.decision_threshold)
-  _write_csv(os.path.join(directory, PER_CLASS_FILE), _class_rows(predicted, assessment))
+  result = _completed(settings, result, assessment)
+  with attempts.writing(RESULT_FILE) as path:
+    files.write_json(path, result)
+  with attempts.writing(PER_CLASS_FILE) as path:
+    _write_csv(path, _class_rows(predicted, assessment))
   if assessment.confusion is not None:
-    _write_csv(os.path.join(directory, CONFUSION_FILE), _confusion_rows(predicted, assessment))
+    with attempts.writing(CONFUSION_FILE) as path:
+      _write_csv(path, _confusion_rows(predicted, assessment))
+  notes = _notes(predicted)
+  page = report_page.make(
+    _content(settings, result, predicted, assessment, data, checkpoint, notes)
+  )
+  with attempts.writing(REPORT_FILE) as path:
+    files.write_text(path, page)
+    console.say(' '.join([f'Report: {path}.', *notes]) if notes else f'Report: {path}')
+  with attempts.writing(predictions.CSV_FILE) as path:
+    predictions.write_csv(path, predicted, settings.scoring.decision_threshold)
+  with attempts.writing(predictions.LOGITS_FILE) as path:
+    predictions.write_logits(path, predicted)
+  return result
+
+
+def _completed(settings, result, assessment):
+  """Returns `result` with the figures of an Assessment."""
   result = {
     **result,
     'intervals': {tag: list(map(_rounded, ends)) for tag, ends in assessment.intervals.items()},
@@ -67,11 +88,28 @@ def write(settings, result, predicted, data, checkpoint):
     result['slices'] = [
       {name: _rounded(value) for name, value in row.items()} for row in assessment.slices
     ]
-  can_plot = report_plots.is_possible()
+  return result
+
+
+def _notes(predicted):
+  """Returns sentences on what the report lacks."""
+  notes = [] if report_plots.is_possible() else [_NO_PLOTS]
+  if predicted.logits is None:
+    notes.append(
+      f'There are no curves, no areas below them and no {predictions.LOGITS_FILE}, because'
+      f' {len(predicted):,} examples of {len(predicted.class_names):,} classes have too many logits'
+      ' to keep.'
+    )
+  return notes
+
+
+def _content(settings, result, predicted, assessment, data, checkpoint, notes):
+  """Returns the report_page.Content."""
   heading, pictures = _worst(settings, predicted, assessment, data)
   train_dir = _train_dir(checkpoint)
   records = run_log.read(os.path.join(train_dir, run_log.JSONL_FILE))
-  content = report_page.Content(
+  can_plot = report_plots.is_possible()
+  return report_page.Content(
     f'{settings.model.model_name} on {settings.data.dataset_name},'
     f' {settings.data.dataset_split_name}',
     f'The {result["weights"]} of {result["checkpoint"]}, step {result["global_step"]:,}, evaluated'
@@ -83,12 +121,8 @@ def write(settings, result, predicted, data, checkpoint):
     pictures,
     heading,
     _facts(settings, result, checkpoint, train_dir),
-    '' if can_plot else _NO_PLOTS,
+    ' '.join(notes),
   )
-  path = os.path.join(directory, REPORT_FILE)
-  files.write_text(path, report_page.make(content))
-  console.say(f'Report: {path}' if can_plot else f'Report: {path}. {_NO_PLOTS}')
-  return result
 
 
 def _rounded(value):

@@ -2,21 +2,29 @@
 
 import builtins
 import csv
+import errno
+import functools
 import html.parser
 import io
 import json
+import os
+import pathlib
+import resource
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 from sklearn import metrics as sklearn_metrics
 
-from datasets import records
+from datasets import records, user_files
 from nets import nets_factory
 from slimcompat import tf
 from slimtrain import (
   assessment,
   evaluation,
+  files,
   inputs,
   metrics,
   models,
@@ -311,3 +319,121 @@ def test_many_classes_stay_readable(tmp_path):
   page = _Page()
   page.feed(report_page.make(content))
   assert page.tags.count('tr') < 100
+
+
+@pytest.mark.parametrize(
+  'lost',
+  [
+    ['report.html'],
+    ['predictions.csv', 'logits.npy'],
+    ['per_class.csv', 'confusion.csv', 'report.html', 'predictions.csv', 'logits.npy'],
+  ],
+)
+def test_what_finds_no_room_is_named_and_all_else_kept(folder, tmp_path, monkeypatch, lost):
+  write = user_files.open_atomically
+
+  def fail(path):
+    if pathlib.Path(path).name in lost:
+      raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+    return write(path)
+
+  monkeypatch.setattr(user_files, 'open_atomically', fail)
+  with pytest.raises(files.UnwrittenError) as caught:
+    evaluate(folder, tmp_path)
+  assert str(caught.value).startswith(f'{", ".join(lost)} in {tmp_path} could not be written (No')
+  everything = {'eval.json', 'per_class.csv', 'confusion.csv', 'report.html', 'predictions.csv'}
+  made = {path.name for path in tmp_path.iterdir() if not path.name.startswith('events')}
+  assert made == (everything | {'logits.npy'}) - set(lost)
+  assert json.loads((tmp_path / 'eval.json').read_text()) == caught.value.result
+  assert len(list(tmp_path.glob('events*'))) == 1
+
+
+def test_the_metrics_stay_when_there_is_room_for_nothing_else(folder, tmp_path, monkeypatch):
+  names, write = [], user_files.open_atomically
+
+  def fail_after_the_first(path):
+    names.append(path)
+    if len(names) > 1:
+      raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+    return write(path)
+
+  monkeypatch.setattr(user_files, 'open_atomically', fail_after_the_first)
+  with pytest.raises(files.UnwrittenError, match='per_class'):
+    evaluate(folder, tmp_path)
+  assert json.loads((tmp_path / 'eval.json').read_text())['eval/Accuracy'] > 0
+
+
+def test_a_size_limit_is_a_sentence(folder, tmp_path):
+  command = [
+    sys.executable,
+    'eval_image_classifier.py',
+    '--dataset_name=tfrecord',
+    '--dataset_split_name=test',
+    f'--dataset_dir={folder}',
+    '--num_classes=10',
+    '--use_grayscale',
+    '--model_name=lenet',
+    f'--checkpoint_path={folder}/model.ckpt',
+    f'--eval_dir={tmp_path}',
+  ]
+  limit = functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (70_000, 70_000))
+  finished = subprocess.run(  # noqa: S603
+    command,
+    cwd=pathlib.Path(__file__).parents[2],
+    capture_output=True,
+    text=True,
+    check=False,
+    preexec_fn=limit,
+  )
+  assert finished.returncode == 1
+  assert 'eval/Accuracy' in finished.stdout
+  assert (tmp_path / 'eval.json').exists()
+  (line,) = finished.stderr.splitlines()
+  assert 'report.html, predictions.csv in' in line
+  assert 'could not be written (File too large)' in line
+
+
+@pytest.fixture
+def small_limits(monkeypatch):
+  """As if the 350 digits of 10 classes were very many."""
+  monkeypatch.setattr(predictions, '_MAX_LOGITS', 100)
+  monkeypatch.setattr(predictions, '_MAX_PROBABILITIES', 9)
+  monkeypatch.setattr(reports, '_MAX_MATRIX_CLASSES', 9)
+
+
+def test_without_logits_all_other_figures_are_the_same(folder, whole, tmp_path, small_limits):
+  kept = whole
+  (tmp_path / predictions.LOGITS_FILE).write_bytes(b'of an earlier evaluation')
+  result = evaluate(folder, tmp_path)
+  assert not (tmp_path / predictions.LOGITS_FILE).exists()
+  _, text = parse(tmp_path / reports.REPORT_FILE)
+  assert '350 examples of 10 classes have too many logits to keep' in text
+  before = json.loads((kept / 'eval.json').read_text())
+  for tag, ends in before['intervals'].items():
+    assert result['intervals'][tag] == pytest.approx(ends)
+  for name, value in before['figures'].items():
+    is_area = name in ('mean_roc_auc', 'mean_average_precision')
+    assert result['figures'][name] == (None if is_area else pytest.approx(value, rel=1e-6)), name
+  for name in (predictions.CSV_FILE, reports.PER_CLASS_FILE):
+    for row, row_before in zip(read_csv(tmp_path / name), read_csv(kept / name), strict=True):
+      for column, cell in row.items():
+        if column in ('roc_auc', 'average_precision'):
+          assert cell == ''
+        elif 'probability' in column:
+          assert float(cell) == pytest.approx(float(row_before[column]), rel=1e-5)
+        else:
+          assert cell == row_before[column], column
+
+
+def test_confusions_of_many_classes_are_those_that_occur(folder, whole, tmp_path, small_limits):
+  kept = whole
+  evaluate(folder, tmp_path)
+  matrix = np.zeros((10, 10), int)
+  rows = read_csv(tmp_path / reports.CONFUSION_FILE)
+  for row in rows:
+    matrix[int(row['label']), int(row['prediction'])] = row['count']
+  assert all(int(row['count']) for row in rows)
+  assert all(row['label_name'] == row['label'] for row in rows)
+  with open(kept / reports.CONFUSION_FILE, newline='') as file:
+    before = np.array(list(csv.reader(file))[1:])[:, 1:].astype(int)
+  np.testing.assert_array_equal(matrix, before)
