@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import tqdm
 
+from datasets import user_files
 from slimcompat import errors, tf
 from slimtrain import (
   averaging,
@@ -155,12 +156,13 @@ def _write_summaries(settings, values, step):
   directory, suffix = settings.eval_dir, f'.{settings.summaries_name}{step}'
   if settings.summaries_name:
     remove_summaries(directory, suffix)
-  with tempfile.TemporaryDirectory(prefix='.events-', dir=directory) as folder:
+  with tempfile.TemporaryDirectory() as folder:
     # TensorFlow names the file by the second, and would overwrite that of another step.
     with contextlib.closing(tf.summary.FileWriter(folder, filename_suffix=suffix)) as writer:
       writer.add_summary(summaries.scalars(values), step)
     for name in os.listdir(folder):
-      os.replace(os.path.join(folder, name), os.path.join(directory, name))
+      with open(os.path.join(folder, name), 'rb') as file:
+        user_files.write_atomically(os.path.join(directory, name), file.read())
 
 
 def remove_summaries(eval_dir: str, ending: str):
