@@ -173,7 +173,7 @@ def _summarize_single_label(predictions, scoring):
 
 
 def _predicted(predictions, scoring):
-  return predictions.probabilities() >= scoring.decision_threshold
+  return predictions.predicted(scoring.decision_threshold)
 
 
 def _f1(means):
@@ -194,10 +194,7 @@ def _assess_multi_label(predictions, scoring):
   by_label = figures.label_figures(confusion)
   recall_low, recall_high = figures.proportion_interval(confusion[:, 1, 1], by_label.support)
   losses = predictions_lib.log_losses(predictions)
-  # Of each label, how sure the answer yes or no is.
-  probabilities = predictions.probabilities()
-  confidence = np.maximum(probabilities, 1 - probabilities)
-  calibration = figures.calibration(confidence.ravel(), ((probabilities >= 0.5) == present).ravel())
+  calibration = figures.calibration_of_parts(_answers(predictions))
   curves = _find_curves(predictions)
   classes = {
     'examples': by_label.support,
@@ -224,6 +221,15 @@ def _assess_multi_label(predictions, scoring):
   return Assessment(
     _floats(scalars), intervals, classes, losses, confusion, calibration, curves.means
   )
+
+
+def _answers(predictions):
+  """Yields, for a few examples each, how sure the answer yes or no to each label is, and right."""
+  for rows in predictions.parts():
+    probabilities = predictions.probabilities(rows=rows)
+    confidence = np.maximum(probabilities, 1 - probabilities)
+    is_right = (probabilities >= 0.5) == (predictions.labels[rows] > 0)
+    yield confidence.ravel(), is_right.ravel()
 
 
 def _summarize_multi_label(predictions, scoring):

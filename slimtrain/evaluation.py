@@ -138,7 +138,12 @@ def evaluate(settings, others=()):
   console.say(f'examples[{one.num_examples}]')
   # What matters most comes first, for a disk that has no room for all.
   files.write_json(os.path.join(settings.eval_dir, reports.RESULT_FILE), result)
-  if not settings.report:
+  if not settings.report or one.predictions is None:
+    if settings.report:
+      console.say(
+        f'There is no report, because {one.num_examples:,} examples of {one.data.num_classes:,}'
+        ' labels are too many to keep. For one, take fewer by --max_num_batches.'
+      )
     _write_summaries(settings, one.values, result['global_step'])
     return result
   attempts = files.Attempts(settings.eval_dir)
@@ -188,7 +193,8 @@ def run_passes(several, keeps_predictions, keeps_logits=False):
 
   Args:
     several: a list of EvaluationSettings, of the same records.
-    keeps_predictions: whether Predictions are made.
+    keeps_predictions: whether Predictions are made, where predictions.has_room allows it or
+      there is one label per image.
     keeps_logits: whether they have the logits also where predictions.has_room denies it.
 
   Raises:
@@ -217,7 +223,8 @@ def _prepare(settings, keeps_predictions, keeps_logits):
   uses_averages = trained_models.choose_weights(checkpoint, use_averages)
   deployment.start_runtime(settings.session)
   data = inputs.load_data(settings.data)
-  keeps_logits = keeps_logits or predictions_lib.has_room(data)
+  keeps_logits = keeps_logits or predictions_lib.has_room(data, _num_examples(settings, data))
+  keeps_predictions = keeps_predictions and (keeps_logits or data.task == 'single_label')
   texts = {}
   if keeps_predictions:
     texts = record_texts.find(data.files[0], settings.slice_key)
@@ -341,6 +348,12 @@ def _batch_size(settings):
   return max(1, settings.data.batch_size // settings.eval_crops)
 
 
+def _num_examples(settings, data):
+  """Returns the number of examples to evaluate, if none of them is bad."""
+  batches = settings.max_num_batches
+  return min(data.num_examples, batches * _batch_size(settings)) if batches else data.num_examples
+
+
 def _build_model(settings, data, batch):
   """Returns the models.Model of a batch, whose logits are those of the mean of the crops."""
   if settings.eval_crops == 1:
@@ -363,9 +376,7 @@ def _run_batches(session, settings, data, source, fetches, collector):
     fetches: the size of a batch, what the collector takes, and the metrics' updates.
     collector: a predictions.Collector, or None.
   """
-  num_batches = -(-data.num_examples // _batch_size(settings))
-  if settings.max_num_batches:
-    num_batches = min(num_batches, settings.max_num_batches)
+  num_batches = -(-_num_examples(settings, data) // _batch_size(settings))
   num_examples = 0
   with inputs.explained_errors(data, settings.data):
     # The bar shows on a terminal only.

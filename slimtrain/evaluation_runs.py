@@ -160,7 +160,9 @@ def compare(first, second):
       'The task of the dataset is regression, and --compare counts what is right and what is wrong.'
       ' Evaluate both models, and compare eval.json.'
     )
-  passes = evaluation.run_passes([first, second], keeps_predictions=True)
+  passes = evaluation.run_passes(
+    [first, second], keeps_predictions=True, keeps_logits=task == 'multi_label'
+  )
   both = [one.predictions for one in passes]
   predictions.check_same_examples(both)
   right = [assessment.is_right(one, first.scoring) for one in both]

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+_FEW_THRESHOLDS = 30  # Up to which to count scores above each is faster than to sort them.
 _MAX_COUNTS = 5_000_000  # Numbers held at once while drawing.
 
 
@@ -225,6 +226,22 @@ def precision_recall_curve(scores, positives):
   return _make_precision_recall_curve(*_cumulate(scores, positives))
 
 
+def average_precision(scores, own):
+  """Returns the area of `precision_recall_curve`, exactly, fast where few examples are positive.
+
+  Args:
+    scores: `[examples]`.
+    own: those of the positive ones, of which there is at least one.
+  """
+  thresholds, counts = np.unique(own, return_counts=True)
+  if len(thresholds) <= _FEW_THRESHOLDS:
+    num_above = np.array([np.count_nonzero(scores >= threshold) for threshold in thresholds])
+  else:
+    num_above = len(scores) - np.searchsorted(np.sort(scores), thresholds)
+  num_right = np.cumsum(counts[::-1])[::-1]
+  return float(np.sum(num_right / num_above * counts) / len(own))
+
+
 def both_curves(scores, positives):
   """Returns (roc_curve, precision_recall_curve) of the same arguments, sorted once for both."""
   cumulated = _cumulate(scores, positives)
@@ -257,14 +274,21 @@ def calibration(confidence, is_right, num_bins=15):
     is_right: bools `[examples]`.
     num_bins: an int; a bin holds its upper edge.
   """
-  confidence = np.asarray(confidence, float)
+  return calibration_of_parts([(confidence, is_right)], num_bins)
+
+
+def calibration_of_parts(parts, num_bins=15):
+  """Returns the Calibration of pairs of confidences and bools, as `calibration` has them."""
   edges = np.linspace(0, 1, num_bins + 1)
-  bins = np.clip(np.searchsorted(edges, confidence, side='left') - 1, 0, num_bins - 1)
-  counts = np.bincount(bins, minlength=num_bins)
-  sums = [np.bincount(bins, values, num_bins) for values in (confidence, np.asarray(is_right))]
+  counts, sums = np.zeros(num_bins, np.int64), np.zeros((2, num_bins))
+  for confidence, is_right in parts:
+    confidence = np.asarray(confidence, float)
+    bins = np.clip(np.searchsorted(edges, confidence, side='left') - 1, 0, num_bins - 1)
+    counts += np.bincount(bins, minlength=num_bins)
+    sums += [np.bincount(bins, values, num_bins) for values in (confidence, np.asarray(is_right))]
   with np.errstate(invalid='ignore'):
-    means = [total / counts for total in sums]
-  error = np.sum(np.abs(sums[0] - sums[1])) / max(1, len(confidence))
+    means = sums / counts
+  error = np.sum(np.abs(sums[0] - sums[1])) / max(1, counts.sum())
   return Calibration(edges, *means, counts, float(error))
 
 

@@ -1,6 +1,8 @@
 """Numbers that say how good a model is on a whole split; `METRICS` is the table."""
 
 import dataclasses
+import os
+import tempfile
 from collections.abc import Callable
 
 import numpy as np
@@ -64,14 +66,66 @@ def average_precision(scores, labels):
     scores: `[examples, classes]`, higher where a class is likelier.
     labels: `[examples, classes]`, 1 or 0.
   """
-  return np.mean(
-    [
-      figures.precision_recall_curve(class_scores, class_labels).area
-      for class_scores, class_labels in zip(scores.T, labels.T, strict=True)
-      if class_labels.any()
-    ]
-    or [np.nan]
-  )
+  kept = Scores()
+  kept.add(scores, labels)
+  return kept.average_precision()
+
+
+class Scores:
+  """The scores of a split, batch by batch, for the mean of the average precision.
+
+  More than fit into memory go to a temporary file, which vanishes with the object.
+  """
+
+  MAX_IN_MEMORY = 100_000_000  # Scores, of 4 bytes.
+
+  def __init__(self):
+    self._num_examples = self._num_classes = 0
+    self._batches, self._file = [], None
+    self._positives = []  # [labels, 2]: the example and the class.
+
+  def add(self, scores, labels):
+    """Adds a batch, `[batch, classes]` both; labels are 1 or 0."""
+    scores = np.array(scores, np.float32)
+    examples, classes = np.nonzero(np.asarray(labels) > 0)
+    self._positives.append(np.stack([examples + self._num_examples, classes], axis=1))
+    self._num_examples += len(scores)
+    self._num_classes = scores.shape[1]
+    if self._file is None and self._num_examples * self._num_classes > self.MAX_IN_MEMORY:
+      self._file = tempfile.TemporaryFile()  # noqa: SIM115
+      for batch in self._batches:
+        self._file.write(batch.data)
+      self._batches = []
+    if self._file is None:
+      self._batches.append(scores)
+    else:
+      self._file.write(scores.data)
+
+  def average_precision(self):
+    """Returns the mean over the classes that have examples; NaN without any."""
+    examples, classes = np.concatenate([np.zeros((0, 2), int), *self._positives]).T
+    examples = examples[np.argsort(classes, kind='stable')]
+    numbers, counts = np.unique(classes, return_counts=True)
+    positives = dict(zip(numbers, np.split(examples, np.cumsum(counts))[:-1], strict=True))
+    width = max(1, self.MAX_IN_MEMORY // 4 // max(1, self._num_examples))
+    areas = []
+    for first in range(0, self._num_classes, width):
+      columns = self._columns(first, min(first + width, self._num_classes))
+      for number, column in enumerate(columns, first):
+        if number in positives:
+          areas.append(figures.average_precision(column, column[positives[number]]))
+    return np.mean(areas or [np.nan])
+
+  def _columns(self, first, end):
+    """Returns the scores of some classes, `[classes, examples]`."""
+    if self._file is None:
+      parts = [batch[:, first:end] for batch in self._batches]
+      return np.ascontiguousarray(np.concatenate(parts).T)
+    self._file.flush()
+    rows = np.empty((self._num_examples, end - first), np.float32)
+    for number, row in enumerate(rows):
+      os.preadv(self._file.fileno(), [row], 4 * (number * self._num_classes + first))
+    return np.ascontiguousarray(rows.T)
 
 
 def _predicted(model, settings):
@@ -80,12 +134,17 @@ def _predicted(model, settings):
 
 def _make_map(model, labels, settings):
   """All scores are kept: what is computed is exact."""
-  both, update = slim.metrics.streaming_concat(tf.stack([model.logits, labels], axis=1))
+  kept = Scores()
 
-  def compute(both):
-    return np.float32(average_precision(both[:, 0], both[:, 1]))
+  def add(logits, labels):
+    kept.add(logits, labels)
+    return np.True_
 
-  return tf.numpy_function(compute, [both], tf.float32), update
+  def compute():
+    return np.float32(kept.average_precision())
+
+  update = tf.numpy_function(add, [model.logits, labels], tf.bool)
+  return tf.numpy_function(compute, [], tf.float32), update
 
 
 def _make_f1(model, labels, settings):

@@ -60,16 +60,18 @@ _MAX_PROBABILITIES = 100  # Classes up to which the CSV file has the probability
 _MAX_LOGITS = 100_000_000  # Of more classes than these, the numbers that are kept: 400 MB.
 
 
-def has_room(data) -> bool:
-  """Returns whether the logits of all examples of an inputs.Data are kept, in memory and a file.
+def has_room(data, num_examples: int) -> bool:
+  """Returns whether the logits of all examples are kept, in memory and in a file.
 
-  They are not where there are more than 100 million of them, of more than 100 classes with one
-  label per image: 20,000 classes of 50,000 examples would take 4 GB. A Summary is kept instead, and
-  there are no curves, whose areas need all logits.
+  They are not where there are more than 100 million of them, of more than 100 classes: 20,000
+  classes of 50,000 examples would take 4 GB. For one label per image a Summary is kept instead, and
+  there are no curves, whose areas need all logits. Of several labels, nothing is.
+
+  Args:
+    data: the inputs.Data.
+    num_examples: how many of its examples are evaluated.
   """
-  num_logits = data.num_examples * data.num_classes
-  is_small = num_logits <= _MAX_LOGITS or data.num_classes <= _MAX_PROBABILITIES
-  return is_small or data.task != 'single_label'
+  return num_examples * data.num_classes <= _MAX_LOGITS or data.num_classes <= _MAX_PROBABILITIES
 
 
 class Summary(NamedTuple):
@@ -142,15 +144,24 @@ class Predictions:
       return np.unique(self.labels)
     return np.flatnonzero(np.any(self.labels > 0, axis=0))
 
-  def probabilities(self, number=slice(None)):
+  def probabilities(self, number=slice(None), rows=slice(None)):
     """Returns the probabilities of the classes, or of the class `number`, float64.
 
-    That is `[examples, classes]`, or `[examples]`.
+    That is `[examples, classes]`, or `[examples]`; of several labels, also of a part of the rows.
     """
-    logits = self.logits[:, number].astype(np.float64)
+    logits = self.logits[rows, number].astype(np.float64)
     if self.task == 'multi_label':
       return np.exp(-np.logaddexp(0, -logits))
     return np.exp((logits.T - self.summary.log_sums).T)
+
+  def parts(self):
+    """Yields slices of a few examples each, of which numbers in float64 are small."""
+    for start in range(0, max(1, len(self)), _NUM_AT_ONCE):
+      yield slice(start, start + _NUM_AT_ONCE)
+
+  def predicted(self, threshold):
+    """Returns which of several labels have a probability of `threshold`, bools."""
+    return np.concatenate([self.probabilities(rows=rows) >= threshold for rows in self.parts()])
 
   def file_names(self):
     """Returns the names of the image files, '' where records don't say."""
@@ -329,7 +340,7 @@ def _single_label_columns(predictions, threshold):
 
 
 def _multi_label_columns(predictions, threshold):
-  present, predicted = predictions.labels > 0, predictions.probabilities() >= threshold
+  present, predicted = predictions.labels > 0, predictions.predicted(threshold)
   names = predictions.class_names
   return {
     'labels': [_joined(names, row) for row in present],
@@ -373,5 +384,8 @@ def log_losses(predictions):
   """Returns the cross entropy of each example, `[examples]`; of several labels, their mean."""
   if predictions.task == 'single_label':
     return predictions.summary.log_sums - predictions.summary.own
-  signs = np.where(predictions.labels > 0, 1.0, -1.0)
-  return np.mean(np.logaddexp(0, -signs * predictions.logits.astype(np.float64)), axis=1)
+  losses = []
+  for rows in predictions.parts():
+    signs = np.where(predictions.labels[rows] > 0, 1.0, -1.0)
+    losses.append(np.mean(np.logaddexp(0, -signs * predictions.logits[rows]), axis=1))
+  return np.concatenate(losses)

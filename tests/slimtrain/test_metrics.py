@@ -87,3 +87,24 @@ def test_metric_needs_enough_classes():
 def test_values_of_each_target_are_named(value, expected):
   data = types.SimpleNamespace(dataset=types.SimpleNamespace(labels_to_names={0: 'x'}))
   assert metrics.by_tag({'MAE': value}, data) == expected
+
+
+@pytest.mark.parametrize('limit', [metrics.Scores.MAX_IN_MEMORY, 600, 40])
+def test_map_of_more_scores_than_fit_into_memory(monkeypatch, limit):
+  sklearn = pytest.importorskip('sklearn.metrics')
+  monkeypatch.setattr(metrics.Scores, 'MAX_IN_MEMORY', limit)
+  rng = np.random.RandomState(0)
+  logits = rng.normal(size=(70, 23)).round(1).astype(np.float32)  # Many are alike.
+  labels = (rng.uniform(size=(70, 23)) < np.linspace(0, 0.9, 23)).astype(np.float32)
+  kept = metrics.Scores()
+  for start in range(0, 70, 16):
+    kept.add(logits[start : start + 16], labels[start : start + 16])
+  present = labels.any(axis=0)
+  assert not present.all()
+  expected = sklearn.average_precision_score(labels[:, present], logits[:, present])
+  assert kept.average_precision() == pytest.approx(expected, abs=1e-12)
+
+
+def test_map_of_nothing():
+  assert np.isnan(metrics.Scores().average_precision())
+  assert np.isnan(metrics.average_precision(np.zeros((2, 3)), np.zeros((2, 3))))
