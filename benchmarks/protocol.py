@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from slimcompat import errors
+from slimcompat import errors, paths
 from slimtrain import console
 from slimtrain import settings as settings_lib
 
@@ -39,10 +39,11 @@ class BenchmarkSettings(settings_lib.Settings):
   data_dir: str = settings_lib.setting(
     os.path.join(tempfile.gettempdir(), 'slimtrain_benchmarks'),
     'The directory that generated pictures are kept in.',
+    path=paths.local,
   )
   num_pictures: int = settings_lib.setting(512, 'Pictures to generate.', lower=40)
   results_dir: str = settings_lib.setting(
-    str(ROOT / 'benchmarks' / 'results'), 'The directory that the CSV goes to.'
+    str(ROOT / 'benchmarks' / 'results'), 'The directory that the CSV goes to.', path=paths.local
   )
 
 

@@ -16,7 +16,7 @@ from datasets import (
   image_tree,
   shards,
 )
-from slimcompat import errors, escapes
+from slimcompat import errors, escapes, paths
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,13 +32,17 @@ class ConversionSettings:
   )
   dataset_dir: str | None = dataclasses.field(
     default=None,
-    metadata={'help': 'The directory that the TFRecord files, labels.txt and counts go to.'},
+    metadata={
+      'help': 'The directory that the TFRecord files, labels.txt and counts go to.',
+      'path': paths.local,
+    },
   )
   image_dir: str | None = dataclasses.field(
     default=None,
     metadata={
       'help': 'A folder of images to convert, with a sub-folder per class; or with the sub-folders'
-      ' train, validation and perhaps test that have one per class.'
+      ' train, validation and perhaps test that have one per class.',
+      'path': paths.image,
     },
   )
   folders_are: str | None = dataclasses.field(
@@ -54,7 +58,8 @@ class ConversionSettings:
     metadata={
       'help': 'A CSV or JSONL file that lists images to convert: path,label or path,label1;label2'
       ' or path,number[,number...] in a row, the paths relative to it. A header may name these'
-      ' columns, and one called split.'
+      ' columns, and one called split.',
+      'path': paths.image,
     },
   )
   image_suffix: str | None = dataclasses.field(
@@ -103,7 +108,8 @@ class ConversionSettings:
     default=None,
     metadata={
       'help': 'A known dataset: the folder where its files are, or are fetched to. Unset: one in'
-      " the user's cache."
+      " the user's cache.",
+      'path': paths.image,
     },
   )
   mirror: str | None = dataclasses.field(

@@ -8,7 +8,7 @@ import collections
 import tensorflow.compat.v1 as tf
 from tf_slim.ops import variables
 
-from slimcompat import errors
+from slimcompat import checkpoint_directory, errors
 
 
 def assign_from_checkpoint(model_path, var_list, ignore_missing_vars=False):
@@ -34,7 +34,7 @@ def assign_from_checkpoint(model_path, var_list, ignore_missing_vars=False):
     for variable in var_list:
       variables_by_name[variables.get_variable_full_name(variable)].append(variable)
 
-  reader = tf.train.NewCheckpointReader(model_path)
+  reader = checkpoint_directory.Reader(model_path)
   assignments, feed_dict = [], {}
   for name, targets in variables_by_name.items():
     if not reader.has_tensor(name):
@@ -43,7 +43,7 @@ def assign_from_checkpoint(model_path, var_list, ignore_missing_vars=False):
         raise errors.InputError(f'{message}; pass ignore_missing_vars=True to leave it out.')
       tf.logging.warning('%s.', message)
       continue
-    stored = reader.get_tensor(name)
+    stored = reader.value(name)
     for variable in targets:
       part = variable._get_save_slice_info()
       shape = tuple(part.full_shape if part else variable.shape.as_list())

@@ -2,7 +2,7 @@
 
 import os
 
-from slimcompat import errors, tf
+from slimcompat import checkpoint_directory, errors, tf
 from slimtrain import checkpoints, files
 
 
@@ -14,18 +14,13 @@ class CheckpointFile:
     self.path = checkpoints.find(path)
     self.step = checkpoints.saved_step(self.path)
     self._reader = checkpoints.open_reader(self.path)
-    self.shapes = dict(sorted(self._reader.get_variable_to_shape_map().items()))  # By name.
-    self.dtypes = self._reader.get_variable_to_dtype_map()  # tf.DTypes by name.
+    self.shapes = dict(sorted(self._reader.shapes().items()))  # By name.
+    self.dtypes = self._reader.dtypes()  # tf.DTypes by name.
 
   def value(self, name):
     """Returns a tensor as a NumPy array. Raises InputError when it cannot be read."""
-    try:
-      return self._reader.get_tensor(name)
-    except (tf.errors.OpError, ValueError, IndexError, RuntimeError) as error:
-      raise errors.InputError(
-        f'The checkpoint {self.path} is damaged: {name} cannot be read'
-        f' ({checkpoints.first_line(error)}). Give another one.'
-      ) from error
+    with checkpoints.explained_damage(self.path):
+      return self._reader.value(name)
 
   def model_variables(self):
     """Returns the names of the variables that nets have, and not training alone.
@@ -55,7 +50,7 @@ def output_prefix(output, step):
     output = os.path.join(output, f'model.ckpt-{step}')
   directory = os.path.dirname(os.path.abspath(output))
   files.check_writable('output', directory)
-  if checkpoints.listed(directory) or tf.train.checkpoint_exists(output):
+  if checkpoint_directory.list_all(directory) or checkpoint_directory.exists(output):
     raise errors.InputError(
       f'--output={output}: {directory} holds checkpoints already, and a run there would go on from'
       ' the new one. Give a path in another directory.'
@@ -82,7 +77,7 @@ def write(prefix, values, dtypes):
     )
     try:
       session.run(save, dict(zip(tensors, values.values(), strict=True)))
-      tf.train.update_checkpoint_state(os.path.dirname(os.path.abspath(prefix)), prefix)
+      checkpoint_directory.write_state(os.path.dirname(os.path.abspath(prefix)), [prefix])
     except (tf.errors.OpError, OSError) as error:
       folder, name = os.path.split(os.path.abspath(prefix))
       for left in os.listdir(folder):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import tqdm
 
-from slimcompat import errors, tables, tf
+from slimcompat import errors, paths, tables, tf
 from slimtrain import checkpoint_files, console, variable_scopes
 from slimtrain import settings as settings_lib
 
@@ -18,7 +18,7 @@ class InspectionSettings(settings_lib.Settings):
   """Inspection."""
 
   checkpoint_path: str | None = settings_lib.setting(
-    None, 'A checkpoint, or a directory whose newest one is taken.'
+    None, 'A checkpoint, or a directory whose newest one is taken.', path=paths.local
   )
   filter: str | None = settings_lib.setting(
     None, 'A regular expression; only names in which it is found are listed or compared.'
@@ -33,7 +33,7 @@ class InspectionSettings(settings_lib.Settings):
     8, 'Digits after the point, of the values of --tensor_name.', lower=0, upper=17
   )
   compare_with: str | None = settings_lib.setting(
-    None, 'Another checkpoint, or directory, to print the differences to.'
+    None, 'Another checkpoint, or directory, to print the differences to.', path=paths.local
   )
   weights: str | None = settings_lib.setting(
     None,
@@ -45,9 +45,10 @@ class InspectionSettings(settings_lib.Settings):
     None,
     'Checkpoints of one run, separated by commas, in place of --checkpoint_path: writes their mean'
     ' to --output. What is not float32, such as the step, is that of the newest.',
+    path=paths.local_list,
   )
   output: str | None = settings_lib.setting(
-    None, 'The checkpoint to write: its path, or a directory without others.'
+    None, 'The checkpoint to write: its path, or a directory without others.', path=paths.local
   )
 
   def __post_init__(self):
@@ -112,8 +113,8 @@ def inspect(settings):
       '--checkpoint_path is missing; give a checkpoint, or a directory whose newest one to inspect.'
     )
   if settings.average:
-    paths = settings_lib.split_names(settings.average)
-    _average([checkpoint_files.CheckpointFile(path) for path in paths], settings.output)
+    given = paths.split(settings.average)
+    _average([checkpoint_files.CheckpointFile(path) for path in given], settings.output)
     return
   checkpoint = checkpoint_files.CheckpointFile(settings.checkpoint_path)
   if settings.weights:

@@ -1,13 +1,14 @@
 """Saving, resuming, and starting from the weights of another run."""
 
+import contextlib
 import dataclasses
 import os
 import re
 from typing import NamedTuple
 
-from slimcompat import batch_normalization, errors, slim, tf
+from slimcompat import batch_normalization, checkpoint_directory, errors, paths, slim, tf
+from slimtrain import foreign_checkpoints, unfreezing, variable_scopes, variants
 from slimtrain import settings as settings_lib
-from slimtrain import unfreezing, variable_scopes, variants
 
 # Of the files of a checkpoint of the format V2.
 _FILE_ENDING = re.compile(r'\.(index|meta|data-\d+-of-\d+)$')
@@ -22,6 +23,7 @@ class FineTuningSettings(settings_lib.Settings):
     'A checkpoint, or a directory whose newest one is taken, to start from; or imagenet: the one'
     ' that was released for the net, which is fetched once. What depends on the number of classes'
     ' is left out by itself when that differs.',
+    path=paths.local,
   )
   checkpoint_mirror: str | None = settings_lib.setting(
     None, 'A URL to fetch the released checkpoint from, in place of all before its file name.'
@@ -101,76 +103,87 @@ def find(path):
   It may have the format V1 or V2; the path of one of its files, such as `.index`, will do.
 
   Raises:
-    InputError: when there is none.
+    InputError: when there is none, or it is of another program.
   """
   if os.path.isdir(path):
-    checkpoint = newest(path)
+    checkpoint = checkpoint_directory.newest(path)
     if checkpoint is None:
       raise errors.InputError(
-        f'The directory {path} holds no checkpoint. Give the path that a run wrote to, or the'
-        ' path of a checkpoint.'
+        foreign_checkpoints.describe(path)
+        or f'The directory {path} holds no checkpoint{_describe_state(path)}. Give the path that a'
+        ' run wrote to, or the path of a checkpoint.'
       )
     return checkpoint
   checkpoint = _FILE_ENDING.sub('', path)
-  if not tf.train.checkpoint_exists(checkpoint):
+  if not checkpoint_directory.exists(checkpoint):
     raise errors.InputError(
-      f'There is no checkpoint {path}. Give a directory with checkpoints, or the path of one.'
+      foreign_checkpoints.describe(path)
+      or f'There is no checkpoint {path}. Give a directory with checkpoints, or the path of one.'
+    )
+  is_v1 = os.path.isfile(checkpoint)
+  if is_v1 and not checkpoint_directory.is_table(checkpoint):
+    raise errors.InputError(
+      foreign_checkpoints.describe(checkpoint)
+      or f'{checkpoint} is damaged, or no checkpoint: its end is missing. Give another one, or'
+      ' copy it again.'
     )
   return checkpoint
 
 
+def _describe_state(directory):
+  """Returns what to add on the file `checkpoint` of a directory without checkpoints."""
+  if not os.path.lexists(os.path.join(directory, checkpoint_directory.STATE_FILE)):
+    return ''
+  names = checkpoint_directory.read_state(directory)
+  if not names:
+    return f', and its file {checkpoint_directory.STATE_FILE} is damaged'
+  return f', though its file {checkpoint_directory.STATE_FILE} names {names[-1]}'
+
+
 def is_file_of_checkpoint(path):
   """Returns whether the file `path` is a checkpoint of the format V1, or one of those of V2."""
-  if _FILE_ENDING.search(path):
-    return True
-  try:
-    open_reader(path)
-  except errors.InputError:
-    return False
-  return True
-
-
-def newest(directory):
-  """Returns the newest checkpoint that `directory` lists, or None."""
-  try:
-    return tf.train.latest_checkpoint(directory)
-  except (ValueError, UnicodeDecodeError) as error:
-    raise errors.InputError(
-      f'The file {os.path.join(directory, "checkpoint")} is damaged ({error}). Write the line'
-      ' model_checkpoint_path: "model.ckpt-N" into it, N being the newest one.'
-    ) from error
-
-
-def listed(directory):
-  """Returns the checkpoints that the file `checkpoint` in `directory` lists, the newest last.
-
-  They need not exist. A file that says nothing lists none.
-  """
-  try:
-    state = tf.train.get_checkpoint_state(directory)
-  except (ValueError, UnicodeDecodeError):
-    return []
-  return list(state.all_model_checkpoint_paths) if state else []
+  return bool(_FILE_ENDING.search(path)) or checkpoint_directory.is_table(path)
 
 
 def saved_step(checkpoint):
   """Returns the global step that a checkpoint holds, 0 if it holds none."""
   reader = open_reader(checkpoint)
-  return int(reader.get_tensor('global_step')) if reader.has_tensor('global_step') else 0
+  if not reader.has_tensor('global_step'):
+    return 0
+  with explained_damage(checkpoint):
+    return int(reader.value('global_step'))
 
 
 def saved_shapes(checkpoint):
-  """Returns {variable name: shape as a list} of a checkpoint. Raises InputError if unreadable."""
-  return open_reader(checkpoint).get_variable_to_shape_map()
+  """Returns {variable name: shape as a list} of a checkpoint of named variables.
+
+  Raises:
+    InputError: when it cannot be read, or has the names of Python objects.
+  """
+  shapes = open_reader(checkpoint).shapes()
+  if foreign := foreign_checkpoints.describe_object_based(checkpoint, shapes):
+    raise errors.InputError(foreign)
+  return shapes
 
 
 def open_reader(checkpoint):
-  """Returns the reader of a checkpoint's tensors. Raises InputError if there is none."""
+  """Returns the checkpoint_directory.Reader of a checkpoint. Raises InputError if there is none."""
+  with explained_damage(checkpoint):
+    return checkpoint_directory.Reader(checkpoint)
+
+
+@contextlib.contextmanager
+def explained_damage(checkpoint):
+  """Turns what TensorFlow raises for a damaged checkpoint into an InputError."""
   try:
-    return tf.train.NewCheckpointReader(checkpoint)
-  except (tf.errors.OpError, ValueError) as error:
+    yield
+  # A cut file raises OutOfRangeError, which a Supervisor would take for the end of the input.
+  except (tf.errors.OpError, ValueError, IndexError, RuntimeError, TypeError) as error:
+    if isinstance(error, errors.InputError):
+      raise
     raise errors.InputError(
-      f'The checkpoint {checkpoint} cannot be read: {first_line(error)} Give another one.'
+      f'The checkpoint {checkpoint} is damaged: {damage(checkpoint) or first_line(error)} Give'
+      ' another one, such as the one before, or copy it again.'
     ) from error
 
 
@@ -314,7 +327,7 @@ def plan_resume(train_dir):
   Raises:
     InputError: when that checkpoint lacks another variable, as after another optimizer.
   """
-  checkpoint = newest(train_dir)
+  checkpoint = checkpoint_directory.newest_of_run(train_dir)
   if checkpoint is None:
     return None
   plan = plan_restore(checkpoint, tf.global_variables())
@@ -352,16 +365,9 @@ def make_restore_fn(plan):
   saver = tf.train.Saver(plan.restored) if plan.restored else None
 
   def restore(session):
-    if saver is None:
-      return
-    try:
-      saver.restore(session, plan.checkpoint)
-    except (tf.errors.OpError, ValueError) as error:
-      # A truncated file raises OutOfRangeError, which a Supervisor would take for the end of
-      # the input.
-      raise errors.InputError(
-        f'The checkpoint {plan.checkpoint} is damaged: {first_line(error)} Give another one.'
-      ) from error
+    if saver:
+      with explained_damage(plan.checkpoint):
+        checkpoint_directory.restore(saver, session, plan.checkpoint)
 
   return restore
 
@@ -383,7 +389,33 @@ def _first(names):
   return names[0] if names else '(none)'
 
 
+def damage(checkpoint):
+  """Returns what is wrong with a checkpoint, None if all of it can be read."""
+  names = [os.path.basename(path) for path in checkpoint_directory.list_files(checkpoint)]
+  base = os.path.basename(checkpoint)
+  if not checkpoint_directory.exists(checkpoint):
+    return f'{base}.index is missing, so it was never finished.'
+  data = [name for name in names if name.startswith(f'{base}.data-')]
+  table = f'{checkpoint}.index' if f'{base}.index' in names else checkpoint
+  if os.path.isfile(table) and not checkpoint_directory.is_table(table):
+    return f'The end of {os.path.basename(table)} is missing.'
+  if table != checkpoint:
+    num_parts = int(data[0].rsplit('-', 1)[1]) if data else 1
+    if len(data) < num_parts:
+      return f'{num_parts - len(data)} of its {num_parts} files .data are missing.'
+  try:
+    reader = checkpoint_directory.Reader(checkpoint)
+    for name in reader.shapes():
+      reader.value(name)
+  except (tf.errors.OpError, ValueError, IndexError, RuntimeError, TypeError) as error:
+    return first_line(error)
+  return None
+
+
 def first_line(error):
-  """Returns the first line of what TensorFlow says of an `error`, as a sentence."""
-  line = str(getattr(error, 'message', error)).strip().splitlines()[0].rstrip('.')
-  return f'{line}.'
+  """Returns what TensorFlow says of an `error`, without where in the graph, as a sentence."""
+  text = str(getattr(error, 'message', error)).strip()
+  if text.startswith('Graph execution error'):
+    text = re.split(r"^Node: '.*'$", text, flags=re.MULTILINE)[-1].strip()
+  lines = text.splitlines() or [type(error).__name__]
+  return f'{lines[0].rstrip(".")}.'

@@ -11,7 +11,7 @@ import numpy as np
 
 from datasets import records, unlabelled_images
 from nets import nets_factory
-from slimcompat import errors, escapes, tables
+from slimcompat import errors, escapes, paths, tables
 from slimtrain import (
   console,
   deployment,
@@ -41,6 +41,7 @@ class UnlabelledSettings(settings_lib.Settings):
     (),
     'What to classify; the flag may be left out before the words: files, folders, quoted patterns'
     " such as 'photos/**/*.jpg', TFRecords, and - for paths in the lines of the standard input.",
+    path=paths.image,
   )
   record_image_key: str = settings_lib.setting(
     records.IMAGE_KEY, 'The key of the image in a record of TFRecords.'
@@ -63,7 +64,9 @@ class TrainedModelSettings(settings_lib.Settings):
     choices=nets_factory.NETWORKS,
   )
   labels_file: str | None = settings_lib.setting(
-    None, 'A file with the name of each class in a line, such as labels.txt beside the data.'
+    None,
+    'A file with the name of each class in a line, such as labels.txt beside the data.',
+    path=paths.local,
   )
   labels_offset: int | None = settings_lib.setting(
     None, "The number of the first class in the data. Unset: the net's.", lower=0
@@ -95,6 +98,7 @@ class ClassificationSettings(settings_lib.Settings):
     'A checkpoint, or a directory whose newest one is taken: a train_dir, or the folder best in it;'
     ' or imagenet: the one that was released for --model_name, which is fetched once. Or what'
     ' export_inference_graph.py wrote as frozen, saved_model, tflite or onnx.',
+    path=paths.local,
   )
   checkpoint_mirror: str | None = settings_lib.setting(
     None, 'A URL to fetch the released checkpoint from, in place of all before its file name.'
@@ -104,7 +108,9 @@ class ClassificationSettings(settings_lib.Settings):
     0.5, 'multi_label: the probability from which on a label is told.', above=0, below=1
   )
   output_file: str | None = settings_lib.setting(
-    None, 'A file to write a row for each image to; its name ends in .csv or .jsonl.'
+    None,
+    'A file to write a row for each image to; its name ends in .csv or .jsonl.',
+    path=paths.local,
   )
   features: str | None = settings_lib.setting(
     None,
@@ -112,12 +118,13 @@ class ClassificationSettings(settings_lib.Settings):
     ' --output_file, a row for each of its own.',
   )
   sort_into: str | None = settings_lib.setting(
-    None, 'A new folder to copy the images into, into a folder for each class.'
+    None, 'A new folder to copy the images into, into a folder for each class.', path=paths.local
   )
   explain: str | None = settings_lib.setting(
     None,
     'A new folder for a picture of each image that shows what in it speaks for its class: the'
     ' gradient, and Grad-CAM.',
+    path=paths.local,
   )
   overwrite: bool = settings_lib.setting(
     False, 'Whether --output_file, and the .npy file, may be there already.'

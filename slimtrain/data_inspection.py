@@ -22,7 +22,7 @@ from datasets import (
   survey_report,
   survey_sources,
 )
-from slimcompat import errors
+from slimcompat import errors, paths
 from slimtrain import console, files, preview, survey_page
 from slimtrain import settings as settings_lib
 from slimtrain.preprocessing import preprocessing_factory
@@ -55,7 +55,7 @@ class InspectionSettings(settings_lib.Settings):
   """Inspection."""
 
   dataset_dir: str | None = settings_lib.setting(
-    None, 'A directory of TFRecord files to look into.'
+    None, 'A directory of TFRecord files to look into.', path=paths.data
   )
   dataset_name: str | None = settings_lib.setting(
     None,
@@ -64,7 +64,9 @@ class InspectionSettings(settings_lib.Settings):
   )
   dataset_split_name: str | None = settings_lib.setting(None, 'The only split. Unset: all.')
   image_dir: str | None = settings_lib.setting(
-    None, 'A folder of images to look into, rather than records: --survey, --preview_augmentation.'
+    None,
+    'A folder of images to look into, rather than records: --survey, --preview_augmentation.',
+    path=paths.image,
   )
   folders_are: str | None = settings_lib.setting(
     None,
@@ -72,7 +74,9 @@ class InspectionSettings(settings_lib.Settings):
     choices=class_folders.MEANINGS,
   )
   image_list: str | None = settings_lib.setting(
-    None, 'A CSV or JSONL list of images to look into, as converting takes it; see --task_type.'
+    None,
+    'A CSV or JSONL list of images to look into, as converting takes it; see --task_type.',
+    path=paths.image,
   )
   image_suffix: str | None = settings_lib.setting(
     None, 'What the names in --image_list lack at their ends, such as .jpg. Unset: found.'
@@ -84,7 +88,9 @@ class InspectionSettings(settings_lib.Settings):
     upper=16,
   )
   output_dir: str | None = settings_lib.setting(
-    None, 'Where files go. Unset: those of a survey and a preview go to --dataset_dir.'
+    None,
+    'Where files go. Unset: those of a survey and a preview go to --dataset_dir.',
+    path=paths.local,
   )
   survey: bool = settings_lib.setting(
     False,

@@ -10,7 +10,7 @@ import numpy as np
 import tqdm
 
 from datasets import user_files
-from slimcompat import errors, tf
+from slimcompat import errors, paths, tf
 from slimtrain import (
   averaging,
   batch_source,
@@ -44,6 +44,7 @@ class EvaluationSettings(settings_lib.Settings):
     '/tmp/tfmodel/',  # noqa: S108  slim's default, which scripts rely on.
     'A checkpoint, or a directory whose newest one is evaluated; or imagenet: the one that was'
     ' released for the net, which is fetched once.',
+    path=paths.local,
   )
   checkpoint_mirror: str | None = settings_lib.setting(
     None, 'A URL to fetch the released checkpoint from, in place of all before its file name.'
@@ -51,6 +52,7 @@ class EvaluationSettings(settings_lib.Settings):
   eval_dir: str = settings_lib.setting(
     '/tmp/tfmodel/',  # noqa: S108
     'The directory for summaries, eval.json and the report.',
+    path=paths.local,
   )
   report: bool = settings_lib.setting(
     True,

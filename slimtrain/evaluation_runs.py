@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from datasets import csv_files
-from slimcompat import errors, tf
+from slimcompat import checkpoint_directory, errors, paths
 from slimtrain import (
   assessment,
   checkpoints,
@@ -54,6 +54,7 @@ class EvaluationRunSettings(evaluation.EvaluationSettings):
     'A checkpoint, or a directory whose newest one is evaluated; several, separated by commas,'
     ' whose probabilities are averaged; or imagenet: the one that was released for the net, which'
     ' is fetched once.',
+    path=paths.local_list,
   )
   all_checkpoints: bool = settings_lib.setting(
     False,
@@ -75,6 +76,7 @@ class EvaluationRunSettings(evaluation.EvaluationSettings):
     None,
     'Two checkpoints, or directories, separated by a comma, in place of --checkpoint_path: on which'
     ' examples they differ, and whether that may be chance.',
+    path=paths.local_list,
   )
 
   def __post_init__(self):
@@ -84,11 +86,11 @@ class EvaluationRunSettings(evaluation.EvaluationSettings):
       raise errors.InputError(
         f'--{several[0]} and --{several[1]} exclude each other. Leave one of them out.'
       )
-    if self.compare and len(settings_lib.split_names(self.compare)) != 2:
+    if self.compare and len(paths.split(self.compare)) != 2:
       raise errors.InputError(
         f'--compare={self.compare} must be two checkpoints, or directories, separated by a comma.'
       )
-    if (self.watch or self.all_checkpoints) and len(_split(self.checkpoint_path)) > 1:
+    if (self.watch or self.all_checkpoints) and len(paths.split(self.checkpoint_path)) > 1:
       raise errors.InputError(
         f'--{several[0]} needs one directory, but --checkpoint_path={self.checkpoint_path} are'
         ' several.'
@@ -127,21 +129,14 @@ def run(task):
       raise errors.InputError(
         '--compare names the checkpoints; leave --checkpoint_path out, or --compare.'
       )
-    compare(*map(task.complete, settings_lib.split_names(settings.compare)))
+    compare(*map(task.complete, paths.split(settings.compare)))
   elif settings.watch:
     _watch(task)
   elif settings.all_checkpoints:
     _evaluate_all(task)
   else:
-    first, *others = map(task.complete, _split(settings.checkpoint_path))
+    first, *others = map(task.complete, paths.split(settings.checkpoint_path) or [''])
     evaluation.evaluate(first, others)
-
-
-def _split(checkpoint_path):
-  """Returns the paths in `checkpoint_path`; a comma may be in that of one."""
-  if os.path.isdir(checkpoint_path) or tf.train.checkpoint_exists(checkpoint_path):
-    return [checkpoint_path]
-  return settings_lib.split_names(checkpoint_path) or [checkpoint_path]
 
 
 def compare(first, second):
@@ -283,7 +278,7 @@ def _is_over(directory):
   """Returns whether the training that writes to `directory` has made its last step."""
   runs = run_facts.read_runs(os.path.join(directory, run_facts.RUN_FILE))
   last_step = runs[-1].get('last_step') if runs else None
-  newest = checkpoints.newest(directory)
+  newest = checkpoint_directory.newest(directory)
   return bool(last_step and newest) and checkpoints.saved_step(newest) >= last_step
 
 
@@ -292,19 +287,12 @@ def _list_checkpoints(directory, damaged):
 
   Those that cannot be read are left out, and added to the set `damaged` when that has been said.
   """
-  if not os.path.isdir(directory):
-    return []
-  ending = '.index'
-  names = {name.removesuffix(ending) for name in os.listdir(directory) if name.endswith(ending)}
-  # Those of the format V1 end in any way. A copied directory lists those it was copied from.
-  names |= {os.path.basename(path) for path in checkpoints.listed(directory)}
-  found = [os.path.join(directory, name) for name in names]
   steps = {}
-  for path in filter(tf.train.checkpoint_exists, found):
+  for path in checkpoint_directory.list_all(directory):
     try:
       steps[path] = checkpoints.saved_step(path)
     except errors.InputError:
-      if tf.train.checkpoint_exists(path) and path not in damaged:
+      if checkpoint_directory.exists(path) and path not in damaged:
         console.say(f'{path} is damaged, and left out.')
         damaged.add(path)
   return sorted(steps, key=lambda path: (steps[path], path))
@@ -332,7 +320,7 @@ def _evaluate_one(task, checkpoint, has_report):
   except files.UnwrittenError as error:
     unwritten, result = error, error.result
   except errors.InputError:
-    if tf.train.checkpoint_exists(checkpoint):
+    if checkpoint_directory.exists(checkpoint):
       raise
     console.say(f'{checkpoint} is gone: training keeps only the newest ones.')
     return False

@@ -8,7 +8,7 @@ import os
 
 from datasets import dataset_factory, records, user_files
 from nets import nets_factory
-from slimcompat import errors, tf
+from slimcompat import checkpoint_directory, errors, paths, tf
 from slimtrain import (
   checkpoints,
   console,
@@ -32,7 +32,7 @@ class ExportSettings(settings_lib.Settings):
   """Export."""
 
   output_file: str = settings_lib.setting(
-    '', 'The file to write; of --format=saved_model, the folder.'
+    '', 'The file to write; of --format=saved_model, the folder.', path=paths.local
   )
   format: str = settings_lib.setting(
     'graph_def',
@@ -44,6 +44,7 @@ class ExportSettings(settings_lib.Settings):
     None,
     'A checkpoint, or a directory whose newest one is exported; or imagenet: the one that was'
     ' released for the net, which is fetched once. Its model.json says what else is needed.',
+    path=paths.local,
   )
   checkpoint_mirror: str | None = settings_lib.setting(
     None, 'A URL to fetch the released checkpoint from, in place of all before its file name.'
@@ -60,6 +61,7 @@ class ExportSettings(settings_lib.Settings):
     None,
     'A file with the name of each class on a line, or label:name. Unset: the names in model.json,'
     ' or else numbers.',
+    path=paths.local,
   )
   tflite_type: str = settings_lib.setting(
     'float32',
@@ -101,7 +103,9 @@ class ExportSettings(settings_lib.Settings):
     ' calibration and comparison, when --dataset_dir is given, too.',
     choices=dataset_factory.DATASETS,
   )
-  dataset_dir: str = settings_lib.setting('', 'The directory of the dataset. digits needs none.')
+  dataset_dir: str = settings_lib.setting(
+    '', 'The directory of the dataset. digits needs none.', path=paths.data
+  )
   dataset_split_name: str = settings_lib.setting(
     'train', 'The split with the images for calibration and comparison.'
   )
@@ -308,8 +312,8 @@ def _load_images(settings, facts, shape):
 def _compare(settings, trained, images, path, takes_files):
   """Returns the export_check.Comparisons of the checkpoint with itself, then of the export."""
   expected = export_check.run_checkpoint(trained, images.images)
-  files = tf.io.gfile.glob(f'{trained.checkpoint}*')
   more = (expected, trained.facts.task, images.labels)
+  files = checkpoint_directory.list_files(trained.checkpoint)
   num_bytes = sum(map(export_check.size_of, files))
   comparisons = [export_check.compare('checkpoint', num_bytes, expected, *more)]
   of_images, of_files = export_check.run_export(

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from slimcompat import errors, lite, quiet, tf
+from slimcompat import errors, lite, paths, quiet, tf
 from slimtrain import checkpoints, export_graphs, model_facts
 
 _OUTPUTS = (export_graphs.LOGITS, export_graphs.PREDICTIONS)
@@ -103,8 +103,9 @@ def _load_saved_model(path):
     text = file.read()
   graph = tf.Graph()
   session = tf.Session(graph=graph)
-  with graph.as_default():
-    signatures = tf.saved_model.load(session, [tf.saved_model.SERVING], path).signature_def
+  # TensorFlow takes the path of the weights for a pattern.
+  with graph.as_default(), paths.alias(path) as link:
+    signatures = tf.saved_model.load(session, [tf.saved_model.SERVING], link).signature_def
 
   def find(name):
     # An input has the name of its signature.

@@ -5,8 +5,7 @@ import re
 
 import numpy as np
 
-from slimcompat import errors, tf
-from slimtrain import checkpoints
+from slimcompat import checkpoint_directory, errors, tf
 
 _MARK = 'Not finite:'
 _NUM_LISTED = 5
@@ -95,5 +94,5 @@ def _describe(fields, data):
 
 
 def _last_good(train_dir):
-  newest = checkpoints.newest(train_dir)
+  newest = checkpoint_directory.newest_of_run(train_dir)
   return f'{newest} is the last good checkpoint' if newest else 'There is no checkpoint yet'

@@ -16,7 +16,7 @@ from datasets import (
   sound_records,
   verification,
 )
-from slimcompat import errors, slim, tf
+from slimcompat import errors, paths, slim, tf
 from slimtrain import augmentation as augmentation_lib
 from slimtrain import console, example_weights
 from slimtrain import examples as examples_lib
@@ -33,7 +33,7 @@ class DataSettings(settings_lib.Settings):
   )
   dataset_split_name: str = settings_lib.setting('train', 'The split of the dataset.')
   dataset_dir: str | None = settings_lib.setting(
-    None, 'The directory with its TFRecord files. digits needs none.'
+    None, 'The directory with its TFRecord files. digits needs none.', path=paths.data
   )
   labels_offset: int = settings_lib.setting(
     0,
@@ -70,7 +70,7 @@ class DataSettings(settings_lib.Settings):
     choices=('tfrecord', 'files', 'memory'),
   )
   image_dir: str | None = settings_lib.setting(
-    None, 'files: the folder that was converted, with the image files.'
+    None, 'files: the folder that was converted, with the image files.', path=paths.image
   )
   record_errors: str = settings_lib.setting(
     'stop',

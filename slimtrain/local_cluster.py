@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 
-from slimcompat import errors
+from slimcompat import errors, paths
 from slimtrain import console, files, interruption
 from slimtrain import settings as settings_lib
 
@@ -35,7 +35,9 @@ class LocalClusterSettings(settings_lib.Settings):
   num_ps: int = settings_lib.setting(1, 'Parameter servers.', lower=1)
   num_workers: int = settings_lib.setting(2, 'Workers, the chief being one of them.', lower=1)
   logs_dir: str | None = settings_lib.setting(
-    None, "The directory for what each task writes. Unset: a new one among the system's temporary."
+    None,
+    "The directory for what each task writes. Unset: a new one among the system's temporary.",
+    path=paths.local,
   )
   command: tuple[str, ...] = settings_lib.setting(
     (), 'The command that trains. It is better written behind --, after the flags.'

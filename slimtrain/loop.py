@@ -4,7 +4,7 @@ import datetime
 import os
 import time
 
-from slimcompat import errors
+from slimcompat import checkpoint_directory, errors
 from slimtrain import checkpoints, console, finiteness, inputs, summaries, tracing, watchdog
 
 
@@ -134,7 +134,7 @@ class Loop:
 
   def _roll_back(self, session, error):
     """Goes back to the newest checkpoint after the NotFiniteError `error`, or raises it."""
-    newest = checkpoints.newest(self._settings.train_dir)
+    newest = checkpoint_directory.newest_of_run(self._settings.train_dir)
     if self._settings.on_nan != 'rollback' or newest is None:
       raise error
     if self._num_rollbacks == self._settings.max_rollbacks:

@@ -9,7 +9,7 @@ import time
 import numpy as np
 
 from nets import costs, nets_factory
-from slimcompat import errors, tf
+from slimcompat import errors, paths, tf
 from slimtrain import console, deployment, exported_models, files, trained_models
 from slimtrain import settings as settings_lib
 
@@ -29,6 +29,7 @@ class ModelBenchmarkSettings(settings_lib.Settings):
     'A checkpoint, or a directory whose newest one is taken; or imagenet: the one that was released'
     ' for --model_name. Or what export_inference_graph.py wrote as frozen, saved_model, tflite or'
     ' onnx.',
+    path=paths.local,
   )
   checkpoint_mirror: str | None = settings_lib.setting(
     None, 'A URL to fetch the released checkpoint from, in place of all before its file name.'
@@ -44,7 +45,9 @@ class ModelBenchmarkSettings(settings_lib.Settings):
   seconds: float = settings_lib.setting(
     5.0, f'Seconds to measure each; {_MIN_RUNS} batches at least.', above=0
   )
-  output_file: str | None = settings_lib.setting(None, 'A .json file for the figures.')
+  output_file: str | None = settings_lib.setting(
+    None, 'A .json file for the figures.', path=paths.local
+  )
   overwrite: bool = settings_lib.setting(False, 'Whether --output_file may be there already.')
   session: deployment.SessionSettings = settings_lib.group(deployment.SessionSettings)
 

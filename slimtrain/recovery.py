@@ -5,12 +5,12 @@ import os
 import re
 import shutil
 
-from slimcompat import errors, tf
+from slimcompat import checkpoint_directory, errors
 from slimtrain import checkpoints, saving
 
 LOCK_FILE = '.lock'
 DAMAGED_ENDING = '.damaged'
-_FILE = re.compile(r'model\.ckpt-(\d+)(\.index|\.meta|\.data-\d+-of-\d+|)')
+_FILE = re.compile(r'(model\.ckpt-\d+)(\.meta|\.data-\d+-of-\d+)')
 # What TensorFlow writes a checkpoint to before it renames it.
 _UNFINISHED = re.compile(r'model\.ckpt-\d+(_temp.*|.*\.tempstate\d+)')
 
@@ -60,62 +60,39 @@ def mend(train_dir):
     if _UNFINISHED.fullmatch(name):
       path = os.path.join(train_dir, name)
       shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
-  files_by_step = _list_files(train_dir)
-  damaged = []
-  for step in sorted(files_by_step, reverse=True):
-    prefix = os.path.join(train_dir, f'model.ckpt-{step}')
-    why = _damage(prefix)
-    if why is None:
-      break
-    damaged.append(step)
-    for name in files_by_step.pop(step):
-      path = os.path.join(train_dir, name)
+  found = checkpoint_directory.list_of_run(train_dir)
+  last_step = max(map(checkpoint_directory.step, found), default=-1)
+  # Halves that are later than all others; earlier ones harm nobody.
+  found += [path for path in _list_halves(train_dir) if checkpoint_directory.step(path) > last_step]
+  while found and (why := checkpoints.damage(found[-1])):
+    prefix = found.pop()
+    for path in checkpoint_directory.list_files(prefix):
       os.replace(path, path + DAMAGED_ENDING)
-    lines.append(f'{prefix} is damaged ({why}); its files now end in {DAMAGED_ENDING}.')
-  if damaged and not files_by_step:
+    lines.append(f'{prefix} is damaged ({why.rstrip(".")}); its files now end in {DAMAGED_ENDING}.')
+  if lines and not found:
     raise errors.InputError(
       f'--train_dir={train_dir} holds no whole checkpoint any more: {" ".join(lines)} Copy a whole'
       ' one there, or give another directory to begin anew.'
     )
-  if not files_by_step and (listed := checkpoints.listed(train_dir)):
+  listed = checkpoint_directory.read_state(train_dir)
+  if listed and not found:
     raise errors.InputError(
       f'--train_dir={train_dir} lists {listed[-1]} in its file checkpoint, but holds no checkpoint.'
       ' Copy it there, or remove the file to begin anew.'
     )
-  _mend_list(train_dir, [os.path.join(train_dir, f'model.ckpt-{n}') for n in sorted(files_by_step)])
+  if found:
+    present = [path for path in found if os.path.basename(path) in listed]
+    # Those before are kept for good, one every hour.
+    first = found.index(present[0]) if present else -saving.NUM_KEPT
+    checkpoint_directory.write_state(train_dir, found[first:])
   return lines
 
 
-def _mend_list(train_dir, prefixes):
-  """Makes the file `checkpoint` list those of the whole `prefixes`, by step, that a run replaces.
-
-  Those that it lists no longer are kept for good, one every hour.
-  """
-  listed = checkpoints.listed(train_dir)
-  if not prefixes or listed[-1:] == prefixes[-1:]:
-    return
-  present = [prefix for prefix in listed if prefix in prefixes]
-  first = prefixes.index(present[0]) if present else -saving.NUM_KEPT
-  tf.train.update_checkpoint_state(train_dir, prefixes[-1], prefixes[first:])
-
-
-def _list_files(train_dir):
-  """Returns the names of the checkpoints' files by step."""
-  files = {}
-  for name in os.listdir(train_dir):
-    if match := _FILE.fullmatch(name):
-      files.setdefault(int(match[1]), []).append(name)
-  return files
-
-
-def _damage(prefix):
-  """Returns what is wrong with a checkpoint, None if all of it can be read."""
-  if not tf.train.checkpoint_exists(prefix):
-    return 'it was never finished'
-  try:
-    reader = tf.train.NewCheckpointReader(prefix)
-    for name in reader.get_variable_to_shape_map():
-      reader.get_tensor(name)
-  except (tf.errors.OpError, ValueError, IndexError, RuntimeError) as error:
-    return checkpoints.first_line(error)
-  return None
+def _list_halves(train_dir):
+  """Returns the names of run's checkpoints that lack their index, by step."""
+  names = {match[1] for name in os.listdir(train_dir) if (match := _FILE.fullmatch(name))}
+  prefixes = [os.path.join(train_dir, name) for name in names]
+  return sorted(
+    (path for path in prefixes if not checkpoint_directory.exists(path)),
+    key=checkpoint_directory.step,
+  )

@@ -1,24 +1,34 @@
 """The checkpoints and summaries of a run that goes on, and says so, while its disk is full."""
 
 import contextlib
-import glob
 import os
 import shutil
+import time
 
-from slimcompat import errors, tf
+from slimcompat import checkpoint_directory, errors, tf
 from slimtrain import checkpoints, console, files
 
 NUM_KEPT = 5  # Checkpoints, besides one every hour.
+_LASTING_INTERVAL_SECS = 3600
 # TensorFlow writes summaries in a thread that a full disk ends, so some room must be left.
 _LEAST_FREE_BYTES = 1 << 20
 is_full = files.is_full
 
 
 class Saver(tf.train.Saver):
-  """Keeps the run alive while its disk is full; restores what a checkpoint has that lacks some."""
+  """Saver that survives a full disk, takes paths as names, and can restore a partial checkpoint.
 
-  def __init__(self, plan=None, **kwargs):
-    super().__init__(**kwargs)
+  It keeps the last `NUM_KEPT` checkpoints, and one every hour for good.
+  """
+
+  def __init__(self, plan=None):
+    super().__init__(
+      max_to_keep=NUM_KEPT,
+      keep_checkpoint_every_n_hours=_LASTING_INTERVAL_SECS / 3600,
+      write_version=tf.train.SaverDef.V2,
+    )
+    self._kept = []  # (path, seconds of the clock when it was written), the newest last.
+    self._next_lasting_secs = time.time() + _LASTING_INTERVAL_SECS
     self._has_failed = False
     self._plan = plan
     if plan and plan.missing:
@@ -32,7 +42,14 @@ class Saver(tf.train.Saver):
       sess.run(self._initialize)
       self._restore(sess)
     else:
-      super().restore(sess, save_path)
+      checkpoint_directory.restore(self, sess, save_path)
+
+  def recover_last_checkpoints(self, checkpoint_paths):
+    """Takes checkpoints of earlier runs for its own, the newest last."""
+    self._kept = []
+    for path in checkpoint_paths:
+      with contextlib.suppress(OSError):
+        self._kept.append((path, os.stat(f'{path}.index').st_mtime))
 
   def save(self, sess, save_path, global_step=None, **kwargs):
     """Saves as tf.train.Saver does; returns None, having said so, when the disk is full."""
@@ -43,7 +60,9 @@ class Saver(tf.train.Saver):
           f'{os.path.dirname(save_path)} is gone, removed or renamed: it is made again for the'
           ' checkpoints to come.'
         )
-      saved = super().save(sess, save_path, global_step, **kwargs)
+      # TensorFlow would write absolute paths into its list, and remove what matches a pattern.
+      saved = super().save(sess, save_path, global_step, write_state=False, **kwargs)
+      self._keep(saved)
     except (OSError, RuntimeError, tf.errors.OpError) as error:
       if not is_full(error):
         raise
@@ -60,6 +79,18 @@ class Saver(tf.train.Saver):
     self._has_failed = False
     return saved
 
+  def _keep(self, saved):
+    """Lists a checkpoint as the newest, and removes what is kept no longer."""
+    self._kept = [*(kept for kept in self._kept if kept[0] != saved), (saved, time.time())]
+    folder = os.path.dirname(saved)
+    old, self._kept = self._kept[:-NUM_KEPT], self._kept[-NUM_KEPT:]
+    checkpoint_directory.write_state(folder, [path for path, _ in self._kept])
+    for path, secs in old:
+      if secs > self._next_lasting_secs:
+        self._next_lasting_secs += _LASTING_INTERVAL_SECS
+      else:
+        checkpoint_directory.remove(path)
+
   def check_saved(self, train_dir):
     """Raises InputError when the last attempt to save failed."""
     if self._has_failed:
@@ -70,19 +101,15 @@ class Saver(tf.train.Saver):
 
 
 def make_saver(train_dir, plan=None):
-  """Returns the Saver of a run: it keeps the last checkpoints, and one every hour for good.
+  """Returns the Saver of a run.
 
   Args:
     train_dir: of the run; the checkpoints of earlier ones there count.
     plan: the checkpoints.RestorePlan by which a run is continued, if it is.
   """
-  saver = Saver(
-    plan,
-    max_to_keep=NUM_KEPT,
-    keep_checkpoint_every_n_hours=1.0,
-    write_version=tf.train.SaverDef.V2,
-  )
-  saver.recover_last_checkpoints(checkpoints.listed(train_dir))
+  saver = Saver(plan)
+  names = checkpoint_directory.read_state(train_dir)
+  saver.recover_last_checkpoints([os.path.join(train_dir, name) for name in names])
   return saver
 
 
@@ -125,12 +152,13 @@ def _forgiven_if_full():
 
 
 def _newest(folder):
-  newest = checkpoints.newest(folder)
+  newest = checkpoint_directory.newest_of_run(folder)
   return f'{newest} stays the newest' if newest else 'there is none yet'
 
 
 def _remove_unfinished(folder):
   """Removes what TensorFlow left of the attempt, which takes up room."""
-  for path in glob.glob(os.path.join(glob.escape(folder), 'model.ckpt-*.tempstate*')):
-    with contextlib.suppress(OSError):
-      os.remove(path)
+  for name in os.listdir(folder):
+    if name.startswith('model.ckpt-') and '.tempstate' in name:
+      with contextlib.suppress(OSError):
+        os.remove(os.path.join(folder, name))

@@ -19,7 +19,7 @@ import typing
 
 from absl import app, flags
 
-from slimcompat import errors, tables
+from slimcompat import errors, paths, tables
 from slimtrain import console, files, interruption
 
 FLAGS = flags.FLAGS
@@ -39,8 +39,9 @@ def setting(default, help, **limits):
     default: the value when the flag is not given.
     help: a sentence for `--help`.
     **limits: any of `choices` (a table, other names, or a function returning them), `lower` and
-      `upper` (inclusive bounds), `above` and `below` (exclusive ones), and `refused` (why only
-      the default is allowed, as a sentence).
+      `upper` (inclusive bounds), `above` and `below` (exclusive ones), `refused` (why only the
+      default is allowed, as a sentence), and `path` (a paths.Kind: the value is the path that it
+      returns, or the tuple of those).
   """
   return dataclasses.field(default=default, metadata={'help': help, **limits})
 
@@ -58,12 +59,15 @@ class Settings:
 
 
 def check(settings):
-  """Raises InputError when a value of `settings` is outside the limits of its field."""
+  """Makes paths of what the user gave as such; raises InputError when a value is not allowed."""
   for field in dataclasses.fields(settings):
     value = getattr(settings, field.name)
     limits = field.metadata
     if value is None or not limits:
       continue
+    if 'path' in limits:
+      # Frozen, but not before it is whole.
+      object.__setattr__(settings, field.name, _as_path(field, value))
     shown = f'--{field.name}={value}'
     if 'choices' in limits and value not in (names := _choices(limits)):
       noun = getattr(names, 'noun', f'value of --{field.name}')
@@ -73,6 +77,13 @@ def check(settings):
         raise errors.InputError(f'{shown} is not allowed; it must be {words} {limits[limit]}.')
     if 'refused' in limits and value != field.default:
       raise errors.InputError(f'{shown} is not supported. {limits["refused"]}')
+
+
+def _as_path(field, value):
+  make, name = field.metadata['path'], f'--{field.name}'
+  if isinstance(value, tuple):
+    return tuple(make(part, name) for part in value)
+  return make(os.fspath(value), name)
 
 
 def split_names(names):
@@ -239,6 +250,7 @@ def import_plugin(path):
   Raises:
     InputError: when there is no such file, or it raises.
   """
+  path = paths.local(path, '--plugin')
   if not os.path.isfile(path):
     raise errors.InputError(f'--plugin={path}: there is no such file. Give the path of a .py file.')
   name = os.path.splitext(os.path.basename(path))[0]
@@ -287,7 +299,7 @@ def run(defaults, action, complete=None, operands=None, leave=sys.exit):
       FLAGS[operands].value = [*FLAGS[operands].value, *argv[1:]]
     elif len(argv) > 1:
       raise errors.InputError(f'{argv[1]!r} is not a flag; flags look like --name=value.')
-    for path in split_names(FLAGS.plugin):
+    for path in paths.split(FLAGS.plugin):
       import_plugin(path)
     settings = from_flags(type(defaults))
     if complete:
@@ -347,7 +359,7 @@ def _print_help(defaults, argv):
   plugins = flags.FlagValues()
   flags.DEFINE_string('plugin', None, '', flag_values=plugins)
   plugins([argv[0], *(word for word in argv[1:] if word.lstrip('-').startswith('plugin='))])
-  for path in split_names(plugins.plugin):
+  for path in paths.split(plugins.plugin):
     import_plugin(path)
   write = sys.stdout.write
   write(f'{(sys.modules["__main__"].__doc__ or "").strip()}\n')

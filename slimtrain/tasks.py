@@ -5,7 +5,7 @@ import math
 import signal
 import time
 
-from slimcompat import errors, slim, tf
+from slimcompat import checkpoint_directory, errors, slim, tf
 from slimtrain import (
   bulletin,
   checkpoints,
@@ -162,7 +162,7 @@ def watch(settings):
   patience = membership.Patience(settings.cluster.cluster_timeout_secs)
   evaluated, step = None, -1
   while step < last_step:
-    newest = checkpoints.newest(settings.train_dir)
+    newest = checkpoint_directory.newest_of_run(settings.train_dir)
     if newest is None or newest == evaluated:
       patience.wait(f'a new checkpoint in {settings.train_dir}')
       continue

@@ -6,7 +6,7 @@ import os
 import signal
 from typing import NamedTuple
 
-from slimcompat import errors, garbage, slim, tf
+from slimcompat import checkpoint_directory, errors, garbage, paths, slim, tf
 from slimtrain import (
   checkpoints,
   console,
@@ -44,6 +44,7 @@ class TrainingSettings(settings_lib.Settings):
   train_dir: str = settings_lib.setting(
     '/tmp/tfmodel/',  # noqa: S108  slim's default, which scripts rely on.
     'The directory for checkpoints and summaries. A run that it holds is continued.',
+    path=paths.local,
   )
   max_number_of_steps: int | None = settings_lib.setting(
     None, 'The step to train up to. Unset: until interrupted.', lower=1
@@ -241,7 +242,7 @@ def _train(settings, data, member, given):
   # 3. initial values, at step 0.
   for line in recovery.mend(settings.train_dir):
     console.say(line)
-  resumed = checkpoints.newest(settings.train_dir)
+  resumed = checkpoint_directory.newest_of_run(settings.train_dir)
   first_step = checkpoints.saved_step(resumed) if resumed else 0
   if _is_released(settings) and not resumed:
     settings = releases.fetched(settings)
@@ -304,7 +305,7 @@ def _train(settings, data, member, given):
         **member.train_arguments(),
       )
   saver.check_saved(settings.train_dir)
-  newest = checkpoints.newest(settings.train_dir)
+  newest = checkpoint_directory.newest_of_run(settings.train_dir)
   if interrupted.signal_number is not None:
     name = signal.Signals(interrupted.signal_number).name
     raise interruption.InterruptedRunError(

@@ -12,14 +12,13 @@ it is started again, and nothing twice.
 
 import contextlib
 import dataclasses
-import json
 import math
 import os
 import re
 import shutil
 
-from datasets import user_files
-from slimcompat import errors, tables, tf
+from datasets import state_files, user_files
+from slimcompat import checkpoint_directory, errors, tables, tf
 from slimtrain import (
   checkpoints,
   console,
@@ -167,7 +166,7 @@ class Validation:
 
   def _run_due(self, due, session):
     self._unfinished = []
-    for path in filter(tf.train.checkpoint_exists, due):
+    for path in filter(checkpoint_directory.exists, due):
       with self._kept_going(f'The evaluation of {path}'):
         self._unfinished.append(path)
         self._run(path, session)
@@ -224,7 +223,7 @@ class Validation:
     else:
       last_step = self._log.last_evaluation(self._validation.eval_split, step)
     saved = {}
-    for path in checkpoints.listed(self._train_dir):
+    for path in checkpoint_directory.list_of_run(self._train_dir):
       with contextlib.suppress(errors.InputError):  # A damaged one.
         saved[checkpoints.saved_step(path)] = path
     interval, missed = self.interval_steps, []
@@ -283,10 +282,10 @@ class Validation:
     if step is None or not self._validation.keep_best:
       return
     prefix = f'model.ckpt-{step}'
-    if tf.train.checkpoint_exists(os.path.join(self._best_dir, prefix)):
+    if checkpoint_directory.exists(os.path.join(self._best_dir, prefix)):
       return
     original = os.path.join(self._train_dir, prefix)
-    if tf.train.checkpoint_exists(original):
+    if checkpoint_directory.exists(original):
       _keep(original, self._best_dir)
       return
     console.say(
@@ -322,19 +321,24 @@ def _find_metric(name, task, is_needed):
   return rows[name.lower()]
 
 
+@dataclasses.dataclass(frozen=True)
+class _State:
+  """What validation.json holds; what is None is left out there."""
+
+  metric: str | None = None
+  value: float | None = None
+  global_step: int | None = None
+  history: list[tuple[int, float | None]] = dataclasses.field(default_factory=list)
+
+
 def _read_state(train_dir):
-  try:
-    with open(os.path.join(train_dir, STATE_FILE), encoding='utf-8') as file:
-      state = dict(json.load(file))
-      state['history'] = [[int(step), value] for step, value in state.get('history', [])]
-      return state
-  except FileNotFoundError:
-    return {}
-  except (ValueError, TypeError) as error:
-    raise errors.InputError(
-      f'{os.path.join(train_dir, STATE_FILE)} is damaged ({error}). Remove it: what is best is then'
-      ' found anew.'
-    ) from error
+  state = state_files.read_json(
+    os.path.join(train_dir, STATE_FILE),
+    _State,
+    f'Remove it, and the folder {BEST_DIR} as well: what is best is then found anew.',
+  )
+  values = {} if state is None else vars(state)
+  return {name: value for name, value in values.items() if value is not None}
 
 
 def _remove_later_summaries(folder, step):
@@ -368,7 +372,7 @@ def _keep(checkpoint, folder):
         os.remove(temporary)
       raise
   prefix = os.path.join(folder, name)
-  tf.train.update_checkpoint_state(folder, prefix, [prefix])
+  checkpoint_directory.write_state(folder, [prefix])
   left_over = [one for one in os.listdir(folder) if _is_left_over(one) and one not in new]
   for file_name in sorted(left_over, key=lambda one: not one.endswith('.index')):
     with contextlib.suppress(FileNotFoundError):

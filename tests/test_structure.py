@@ -20,6 +20,23 @@ _BELOW = {
 _TENSORFLOW = {'tensorflow', 'tf_slim', 'keras', 'tf_keras'}
 _OPENS_IMAGES = 'opens images past datasets.image_decoding, which names the formats'
 _VAGUE_NAME = re.compile(r'(.*_)?(utils?|misc|helpers?)')
+# TensorFlow's functions that take a path for a pattern, or write absolute paths.
+_TAKES_PATTERNS = {
+  'NewCheckpointReader',
+  'checkpoint_exists',
+  'get_checkpoint_mtimes',
+  'get_checkpoint_state',
+  'get_matching_files',
+  'latest_checkpoint',
+  'list_variables',
+  'load_checkpoint',
+  'load_variable',
+  'match_filenames_once',
+  'remove_checkpoint',
+  'update_checkpoint_state',
+}
+_PATTERN_CALLS = ('tf.io.gfile.glob', 'tf.gfile.Glob', 'tf.data.Dataset.list_files')
+_OWNS_CHECKPOINTS = 'slimcompat/checkpoint_directory.py'
 # slim's own names, which users import, and their tests.
 _FROZEN_NAMES = (
   'datasets/dataset_utils.py',
@@ -48,6 +65,11 @@ def _imported_modules(tree, package):
       parts = list(package[: len(package) - node.level + 1]) if node.level else []
       parts += [node.module] if node.module else []
       yield from ('.'.join([*parts, alias.name]) for alias in node.names)
+
+
+def _attributes(tree):
+  """Yields each attribute, with what it is of, that `tree` uses."""
+  return (node for node in ast.walk(tree) if isinstance(node, ast.Attribute))
 
 
 def _names(tree):
@@ -92,6 +114,12 @@ def violations(file, source):
       found.append(f'imports {name} past slimcompat')
     if name == 'tensorflow.contrib':
       found.append('imports tensorflow.contrib')
+  if file != _OWNS_CHECKPOINTS:
+    for name in sorted(_TAKES_PATTERNS & set(_names(tree))):
+      found.append(f'calls {name}, which takes a path for a pattern')
+    are_meant = file == 'datasets/verification.py'  # A dataset's data_sources are patterns.
+    if not are_meant and any(ast.unparse(node) in _PATTERN_CALLS for node in _attributes(tree)):
+      found.append('lists files by a pattern of TensorFlow')
   may_use_flags = not top or file == 'slimtrain/settings.py'
   if not may_use_flags and ('absl.flags' in imported or 'FLAGS' in _names(tree)):
     found.append('uses flags')
@@ -161,6 +189,13 @@ def test_the_sources_are_found():
     ('benchmarks/a.py', 'x = FLAGS', ['uses flags']),
     ('slimtrain/settings.py', 'from absl import flags\nFLAGS = flags.FLAGS', []),
     ('a.py', 'print(FLAGS.x)', []),
+    (
+      'slimtrain/a.py',
+      'tf.train.latest_checkpoint(x)',
+      ['calls latest_checkpoint, which takes a path for a pattern'],
+    ),
+    ('slimcompat/checkpoint_directory.py', 'tf.train.NewCheckpointReader(x)', []),
+    ('datasets/a.py', 'tf.io.gfile.glob(x)', ['lists files by a pattern of TensorFlow']),
     ('slimtrain/utils.py', '', ['its name says nothing']),
     ('slimtrain/misc/a.py', '', ['its name says nothing']),
     ('datasets/image_helpers.py', '', ['its name says nothing']),

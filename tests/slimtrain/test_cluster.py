@@ -15,10 +15,9 @@ import types
 import numpy as np
 import pytest
 
-from slimcompat import errors, tf
+from slimcompat import checkpoint_directory, errors, tf
 from slimtrain import (
   bulletin,
-  checkpoints,
   cluster,
   deployment,
   examples,
@@ -395,7 +394,7 @@ def test_a_worker_that_rejoins_begins_at_the_step_of_the_run(graph):
 
 
 def values(train_dir):
-  reader = tf.train.NewCheckpointReader(checkpoints.newest(str(train_dir)))
+  reader = tf.train.NewCheckpointReader(checkpoint_directory.newest(str(train_dir)))
   return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
 
 

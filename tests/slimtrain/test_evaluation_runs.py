@@ -10,9 +10,8 @@ import types
 import numpy as np
 import pytest
 
-from slimcompat import errors, tf
+from slimcompat import checkpoint_directory, errors, tf
 from slimtrain import (
-  checkpoints,
   evaluation_runs,
   figures,
   predictions,
@@ -200,7 +199,7 @@ def test_comparing(tmp_path, train_dir):
 def test_the_newest_of_a_directory_is_compared(tmp_path, train_dir):
   run(tmp_path, compare=f'{train_dir},{train_dir}', max_num_batches=1)
   result = read_json(tmp_path / evaluation_runs.COMPARISON_FILE)
-  assert result['checkpoints'] == [checkpoints.newest(str(train_dir))] * 2
+  assert result['checkpoints'] == [checkpoint_directory.newest(str(train_dir))] * 2
   assert (result['p_value'], result['examples']) == (1.0, 100)
   assert read_csv(tmp_path / evaluation_runs.DIFFERENCES_FILE) == []
 

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from slimcompat import errors, tf
+from slimcompat import checkpoint_directory, errors, tf
 from slimtrain import checkpoints, finiteness, inputs, run_log
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -122,7 +122,7 @@ def test_the_run_ends_with_its_last_good_checkpoint(tmp_path, spiky):
   assert 'Traceback' not in run.stderr
   assert 'The largest gradients, by norm: spiky/scale' in run.stderr
   step = int(re.search(r'at step (\d+),', run.stderr)[1])
-  newest = checkpoints.newest(str(tmp_path / 'run'))
+  newest = checkpoint_directory.newest(str(tmp_path / 'run'))
   assert f'{newest} is the last good checkpoint' in run.stderr
   assert step - 2 <= checkpoints.saved_step(newest) < step
   reader = tf.train.NewCheckpointReader(newest)

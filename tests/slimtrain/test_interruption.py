@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from slimcompat import checkpoint_directory
 from slimtrain import checkpoints, interruption
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -40,7 +41,7 @@ def test_a_signal_ends_the_run_with_a_checkpoint(start, tmp_path, number):
   assert f'{number.name} ended the run; {tmp_path}/model.ckpt-' in error
   assert 'Traceback' not in error
   steps = [int(line.split()[2][:-1]) for line in output.splitlines() if line.startswith('global')]
-  saved = checkpoints.saved_step(checkpoints.newest(str(tmp_path)))
+  saved = checkpoints.saved_step(checkpoint_directory.newest(str(tmp_path)))
   assert saved == max([3, *steps])
 
 

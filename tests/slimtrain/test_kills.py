@@ -7,8 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from slimcompat import tf
-from slimtrain import checkpoints, run_log
+from slimcompat import checkpoint_directory, tf
+from slimtrain import run_log
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def start(start_training):
 
 def finished_steps(train_dir):
   """Returns the steps whose checkpoints are listed, and so were completed."""
-  return [int(path.rsplit('-', 1)[1]) for path in checkpoints.listed(str(train_dir))]
+  return [int(path.rsplit('-', 1)[1]) for path in checkpoint_directory.read_state(str(train_dir))]
 
 
 def kill_and_check(start, train_dir, secs, last_finished):
@@ -62,7 +62,7 @@ def check_that_nothing_piled_up(train_dir):
 
 
 def values(train_dir):
-  reader = tf.train.NewCheckpointReader(checkpoints.newest(str(train_dir)))
+  reader = tf.train.NewCheckpointReader(checkpoint_directory.newest(str(train_dir)))
   return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
 
 

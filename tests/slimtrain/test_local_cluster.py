@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from slimcompat import errors
+from slimcompat import checkpoint_directory, errors
 from slimtrain import checkpoints, local_cluster
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -288,7 +288,7 @@ def test_a_run_of_2000_steps_survives_20_kills(tmp_path, num_ps, flags):
         time.sleep(0.1)
       time.sleep(rng.uniform(0, 1))
       task = rng.choice(cluster.tasks)
-      newest = int(checkpoints.newest(str(folder)).rsplit('-', 1)[1])
+      newest = int(checkpoint_directory.newest(str(folder)).rsplit('-', 1)[1])
       start_secs, num_lines = time.monotonic(), len(steps(cluster))
       os.kill(task.pid, signal.SIGKILL)
       # The first line may be of a step that was under way.
@@ -301,7 +301,7 @@ def test_a_run_of_2000_steps_survives_20_kills(tmp_path, num_ps, flags):
   for name, newest, step, secs in recoveries:
     assert step >= newest, name
     assert secs < 30, name
-  assert checkpoints.saved_step(checkpoints.newest(str(folder))) in (2000, 2001)
+  assert checkpoints.saved_step(checkpoint_directory.newest(str(folder))) in (2000, 2001)
   assert [task.exit_code for task in cluster.tasks] == [0] * len(cluster.tasks)
   assert not any(map(is_listening, cluster.ps_hosts + cluster.worker_hosts))
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from slimcompat import tf
+from slimcompat import checkpoint_directory, tf
 from slimtrain import checkpoints, evaluation, plateau, run_log, training
 from slimtrain import settings as settings_lib
 
@@ -98,7 +98,7 @@ def rates(train_dir):
 
 
 def values(train_dir):
-  reader = tf.train.NewCheckpointReader(checkpoints.newest(str(train_dir)))
+  reader = tf.train.NewCheckpointReader(checkpoint_directory.newest(str(train_dir)))
   return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
 
 

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from slimcompat import errors, tf
+from slimcompat import checkpoint_directory, errors, tf
 from slimtrain import checkpoints, recovery
 
 STEPS = (10, 20, 30)
@@ -62,7 +62,7 @@ INDEX = 'model.ckpt-{}.index'
 
 
 def newest_step(train_dir):
-  return checkpoints.saved_step(checkpoints.newest(str(train_dir)))
+  return checkpoints.saved_step(checkpoint_directory.newest(str(train_dir)))
 
 
 def test_a_whole_directory_stays_as_it_is(train_dir):
@@ -137,7 +137,8 @@ def test_those_kept_for_good_are_not_listed_again(train_dir):
   prefixes = [str(train_dir / f'model.ckpt-{step}') for step in STEPS]
   tf.train.update_checkpoint_state(str(train_dir), prefixes[1], prefixes[1:2])
   recovery.mend(str(train_dir))
-  assert checkpoints.listed(str(train_dir)) == prefixes[1:]
+  names = [os.path.basename(prefix) for prefix in prefixes]
+  assert checkpoint_directory.read_state(str(train_dir)) == names[1:]
 
 
 def test_a_list_of_what_is_gone(train_dir):
@@ -174,7 +175,7 @@ def test_the_format_v1(tmp_path):
   empty(tmp_path / 'model.ckpt-2')
   (line,) = recovery.mend(str(tmp_path))
   assert re.search(r'model\.ckpt-2 is damaged', line)
-  assert checkpoints.newest(str(tmp_path)) == str(tmp_path / 'model.ckpt-1')
+  assert checkpoint_directory.newest(str(tmp_path)) == str(tmp_path / 'model.ckpt-1')
 
 
 def test_a_second_run_is_kept_out(tmp_path):

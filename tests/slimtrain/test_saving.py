@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from slimcompat import tf
-from slimtrain import checkpoints, saving
+from slimcompat import checkpoint_directory, tf
+from slimtrain import saving
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TRAIN = (
@@ -118,7 +118,7 @@ def test_a_limit_on_the_size_of_files(tmp_path):
   results = dict(line.split() for line in run.stdout.splitlines() if len(line.split()) == 2)
   assert results == {'first': f'{prefix}-1', 'second': 'None', 'third': f'{prefix}-3'}
   assert not list(tmp_path.glob('*tempstate*'))
-  assert checkpoints.newest(str(tmp_path)) == f'{prefix}-3'
+  assert checkpoint_directory.newest(str(tmp_path)) == f'{prefix}-3'
 
 
 def test_other_errors_are_not_forgiven(tmp_path):

@@ -9,7 +9,7 @@ import shutil
 import numpy as np
 import pytest
 
-from slimcompat import errors, tf
+from slimcompat import checkpoint_directory, errors, tf
 from slimtrain import (
   checkpoint_inspection,
   checkpoints,
@@ -66,7 +66,9 @@ def test_evaluations_equal_the_script_and_change_nothing(tmp_path, steps_per_run
   train(tmp_path / 'plain', **flags)
   train(tmp_path / 'run', eval_split='test', eval_every_steps=4, **flags)
 
-  plain, evaluated = (values(checkpoints.newest(str(tmp_path / name))) for name in ('plain', 'run'))
+  plain, evaluated = (
+    values(checkpoint_directory.newest(str(tmp_path / name))) for name in ('plain', 'run')
+  )
   assert plain.keys() == evaluated.keys()
   for name in plain:
     np.testing.assert_array_equal(plain[name], evaluated[name], err_msg=name)
@@ -101,7 +103,7 @@ def test_the_best_is_kept(tmp_path, monkeypatch):
   train(tmp_path, **flags)
   assert [path.rsplit('-', 1)[1] for path in seen] == ['3', '6', '9', '12']
   best = tmp_path / validation.BEST_DIR
-  assert checkpoints.saved_step(checkpoints.newest(str(best))) == 6
+  assert checkpoints.saved_step(checkpoint_directory.newest(str(best))) == 6
   assert {name.split('.')[1] for name in os.listdir(best) if name.startswith('model.ckpt')} == {
     'ckpt-6'
   }
@@ -111,7 +113,7 @@ def test_the_best_is_kept(tmp_path, monkeypatch):
   assert state == {'metric': 'Accuracy', 'value': 0.8, 'global_step': 6, 'history': history}
   # After a restart the score to beat is the same.
   train(tmp_path, **{**flags, 'max_number_of_steps': 14})
-  assert checkpoints.saved_step(checkpoints.newest(str(best))) == 14
+  assert checkpoints.saved_step(checkpoint_directory.newest(str(best))) == 14
 
 
 def test_the_best_serves_every_script(tmp_path):
@@ -140,7 +142,7 @@ def test_the_best_serves_every_script(tmp_path):
     )
   )
   train(tmp_path / 'tuned', checkpoint_path=best, max_number_of_steps=1)
-  assert checkpoints.saved_step(checkpoints.newest(str(tmp_path / 'tuned'))) == 1
+  assert checkpoints.saved_step(checkpoint_directory.newest(str(tmp_path / 'tuned'))) == 1
 
 
 def test_patience(tmp_path, monkeypatch):
@@ -161,8 +163,8 @@ def test_patience(tmp_path, monkeypatch):
     early_stop_patience=2,
     max_number_of_steps=100,
   )
-  assert checkpoints.saved_step(checkpoints.newest(str(tmp_path))) == 8
-  assert checkpoints.saved_step(checkpoints.newest(str(tmp_path / 'best'))) == 4
+  assert checkpoints.saved_step(checkpoint_directory.newest(str(tmp_path))) == 8
+  assert checkpoints.saved_step(checkpoint_directory.newest(str(tmp_path / 'best'))) == 4
 
 
 def test_an_evaluation_that_a_kill_cut_off_is_made_up_for(tmp_path, monkeypatch):
@@ -298,7 +300,7 @@ def test_another_metric_begins_anew(tmp_path, monkeypatch):
   train(tmp_path, **flags, keep_best='recall_5', max_number_of_steps=3)
   state = json.loads((tmp_path / validation.STATE_FILE).read_text())
   assert state == {'metric': 'Recall_5', 'value': 0.1, 'global_step': 3, 'history': [[3, 0.1]]}
-  assert checkpoints.saved_step(checkpoints.newest(str(tmp_path / 'best'))) == 3
+  assert checkpoints.saved_step(checkpoint_directory.newest(str(tmp_path / 'best'))) == 3
 
 
 @pytest.mark.parametrize('content', ['{', '[1]', '{"history": [1]}', '{"history": [["x", 1]]}'])
