@@ -2,8 +2,9 @@
 
 import json
 import os
+import typing
 
-from datasets import user_files
+from datasets import state_files, user_files
 from slimcompat import errors
 
 NAME = 'survey.json'
@@ -25,8 +26,8 @@ def read_numbers(folder: str | None, key: str) -> list[float]:
   remedy = f'Run inspect_dataset.py --survey --dataset_dir={folder or "DIRECTORY"} first.'
   if not folder or not os.path.isfile(path):
     raise errors.InputError(f'There is no survey {path} to take {key} from. {remedy}')
+  content = state_files.read_json(path, dict[str, typing.Any], remedy)
   try:
-    with open(path, encoding='utf-8') as file:
-      return [float(number) for number in json.load(file)[key]]
-  except (OSError, ValueError, TypeError, KeyError) as error:
+    return state_files.parse(list[float], content[key], key)
+  except (state_files.FormatError, KeyError) as error:
     raise errors.InputError(f'{path} has no numbers under {key!r}. {remedy}') from error

@@ -184,7 +184,8 @@ def _check(settings):
     )
   writes_copies = settings.repair or settings.extract is not None
   draws = settings.survey or settings.preview_augmentation
-  if not settings.output_dir and (writes_copies or (draws and not settings.dataset_dir)):
+  has_folder = settings.dataset_dir and not paths.is_url(settings.dataset_dir)
+  if not settings.output_dir and (writes_copies or (draws and not has_folder)):
     raise errors.InputError('Give --output_dir, the directory that files are written to.')
   if settings.survey:
     survey_page.check_can_plot()

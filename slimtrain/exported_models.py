@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from slimcompat import errors, lite, paths, quiet, tf
-from slimtrain import checkpoints, export_graphs, model_facts
+from slimtrain import checkpoints, export_graphs, foreign_checkpoints, model_facts
 
 _OUTPUTS = (export_graphs.LOGITS, export_graphs.PREDICTIONS)
 _SIGNATURE = 'images'  # Of a SavedModel.
@@ -57,6 +57,8 @@ def load(path):
   Raises:
     InputError: when there is none, or it was not exported here.
   """
+  if foreign := foreign_checkpoints.describe(path, knows_exports=False):
+    raise errors.InputError(foreign)
   try:
     if os.path.isdir(path):
       return _load_saved_model(path)

@@ -10,8 +10,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from datasets import user_files
+from datasets import state_files, user_files
 from slimcompat import errors, tf
+from slimtrain import console
 
 _FULL = ('no space left on device', 'disk quota exceeded', 'file too large')
 # What is wrong with a disk, or with the rights to it, and not with the program.
@@ -37,8 +38,16 @@ def check_writable(flag, directory):
     ) from error
 
 
+def make_way(path: str):
+  """Renames what lies at `path` if it is no file and would be in the way of one; says so."""
+  if os.path.lexists(path) and not os.path.isfile(path):
+    target = state_files.set_aside(path)
+    console.say(f'{path} was not a file; what was there is now {os.path.basename(target)}.')
+
+
 def write_text(path, content):
   """Writes `content` to `path`; a reader sees the old file or the new one, whole."""
+  make_way(path)
   user_files.write_atomically(path, content)
 
 

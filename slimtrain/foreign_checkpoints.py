@@ -66,14 +66,15 @@ _MAGIC = (
 )
 
 
-def describe(path: str) -> str | None:
+def describe(path: str, knows_exports: bool = True) -> str | None:
   """Returns sentences on what lies at `path` if that is a kind of file that is known, else None.
 
   Args:
     path: a file, a folder, or the beginning of names of files.
+    knows_exports: name exported models, too; False where they are welcome.
   """
   kind = _of_folder(path) if os.path.isdir(path) else _of_file(path)
-  if kind:
+  if kind and (knows_exports or kind.advice != _EXPORTED):
     return f'{path} is {kind.name}. {kind.advice}'
   return None if os.path.isfile(path) else _half_of_checkpoint(path)
 
@@ -117,6 +118,8 @@ def _of_file(path):
     return None
   if not head:
     return _Kind('an empty file', 'Copy it again.')
+  if lite.is_model(head):  # Its metadata are a ZIP archive at its end.
+    return _Kind('a TensorFlow Lite model', _EXPORTED)
   if head.startswith(b'PK\x03\x04') or zipfile.is_zipfile(path):
     return _of_zip(path)
   for start, kind in _MAGIC:
@@ -126,8 +129,6 @@ def _of_file(path):
     return _Kind('a safetensors file', _FROM_PYTORCH)
   if head[257:262] == b'ustar':
     return _Kind('a tar archive', _PACKED)
-  if lite.is_model(head):
-    return _Kind('a TensorFlow Lite model', _EXPORTED)
   return _of_protobuf(path, head)
 
 

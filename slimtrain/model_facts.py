@@ -4,7 +4,7 @@ import dataclasses
 import json
 import os
 
-from datasets import label_files, records
+from datasets import dataset_info, label_files, records, state_files
 from nets import nets_factory
 from slimcompat import errors
 from slimtrain import checkpoints, console, files, models, variants
@@ -31,6 +31,23 @@ class ModelFacts:
   moving_average_decay: float | None = None  # None: no averages were kept.
   decoded_channels: int | None = None  # Of the images before preprocessing. None: not known.
   image_bits: int | None = None  # Of the values of image files of 16, as they were converted.
+
+  def __post_init__(self):
+    """Raises state_files.FormatError when the facts cannot be those of a model."""
+    for problem, is_there in (
+      (f'its task is {self.task!r}', self.task not in dataset_info.TASKS),
+      (f'num_classes is {self.num_classes}', self.num_classes < 1),
+      (
+        f'it has {len(self.class_names)} class names for {self.num_classes} classes',
+        len(self.class_names) != self.num_classes,
+      ),
+      (f'labels_offset is {self.labels_offset}', self.labels_offset < 0),
+      (f'image_size is {self.image_size}', self.image_size < 1),
+      (f'num_channels is {self.num_channels}', self.num_channels < 1),
+      (f'decoded_channels is {self.decoded_channels}', (self.decoded_channels or 1) < 1),
+    ):
+      if is_there:
+        raise state_files.FormatError(problem)
 
   def decode(self, encoded):
     """Returns uint8 [height, width, channels] of a JPEG, PNG, BMP or GIF, as evaluation has it.
@@ -98,11 +115,8 @@ def to_json(facts):
 
 
 def from_json(text):
-  """Returns the ModelFacts of such a text. Raises ValueError, TypeError or KeyError for others."""
-  content = json.loads(text)
-  content['class_names'] = tuple(content['class_names'])
-  preprocessing = preprocessing_factory.PreprocessingSettings(**content['preprocessing'])
-  return ModelFacts(**{**content, 'preprocessing': preprocessing})
+  """Returns the ModelFacts of such a text. Raises state_files.FormatError for any other."""
+  return state_files.loads(text, ModelFacts)
 
 
 def read(checkpoint):
@@ -111,17 +125,12 @@ def read(checkpoint):
   Raises:
     InputError: when it is damaged.
   """
-  path = os.path.join(os.path.dirname(checkpoint), FILE_NAME)
-  try:
-    with open(path, encoding='utf-8') as file:
-      return from_json(file.read())
-  except FileNotFoundError:
-    return None
-  except (OSError, ValueError, TypeError, KeyError) as error:
-    raise errors.InputError(
-      f'{path} is damaged ({type(error).__name__}: {error}). Run the training command again, which'
-      ' writes it anew, or remove it and give --model_name and the other flags of that command.'
-    ) from error
+  return state_files.read_json(
+    os.path.join(os.path.dirname(checkpoint), FILE_NAME),
+    ModelFacts,
+    'Run the training command again, which writes it anew, or remove it and give --model_name and'
+    ' the other flags of that command.',
+  )
 
 
 def infer(checkpoint, model_name=None):

@@ -6,7 +6,7 @@ import re
 import shutil
 
 from slimcompat import checkpoint_directory, errors
-from slimtrain import checkpoints, saving
+from slimtrain import checkpoints, files, saving
 
 LOCK_FILE = '.lock'
 DAMAGED_ENDING = '.damaged'
@@ -27,7 +27,15 @@ def locked(train_dir):
   except ImportError:
     yield
     return
-  with open(os.path.join(train_dir, LOCK_FILE), 'a') as file:
+  path = os.path.join(train_dir, LOCK_FILE)
+  try:
+    # Neither a pipe nor a terminal in its place is waited for.
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY, 0o644)
+  except OSError as error:
+    raise errors.InputError(
+      f'{path}, which keeps other runs out, cannot be opened ({error.strerror}). Remove it.'
+    ) from error
+  with os.fdopen(descriptor, 'r+b', buffering=0) as file:
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -60,6 +68,7 @@ def mend(train_dir):
     if _UNFINISHED.fullmatch(name):
       path = os.path.join(train_dir, name)
       shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
+  files.make_way(os.path.join(train_dir, checkpoint_directory.STATE_FILE))
   found = checkpoint_directory.list_of_run(train_dir)
   last_step = max(map(checkpoint_directory.step, found), default=-1)
   # Halves that are later than all others; earlier ones harm nobody.

@@ -1,11 +1,10 @@
 """Released checkpoints: fetched once into the user's cache, checked, and used as they were made."""
 
 import dataclasses
-import json
 import os
 import urllib.parse
 
-from datasets import downloads, user_files
+from datasets import downloads, state_files, user_files
 from nets import nets_factory
 from slimcompat import errors, slim, tf
 from slimtrain import checkpoint_files, checkpoints, console, files, model_facts
@@ -198,12 +197,5 @@ def _is_of(name, archive, folder):
 
 def _read_hashes(cache_dir):
   path = os.path.join(cache_dir, _HASHES_FILE)
-  try:
-    with open(path, encoding='utf-8') as file:
-      return dict(json.load(file))
-  except FileNotFoundError:
-    return {}
-  except (TypeError, ValueError) as error:
-    raise errors.InputError(
-      f'{path} is damaged ({error}). Remove it; what is fetched is then remembered anew.'
-    ) from error
+  advice = 'Remove it; what is fetched is then remembered anew.'
+  return state_files.read_json(path, dict[str, str], advice) or {}

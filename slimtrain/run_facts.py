@@ -3,18 +3,18 @@
 import contextlib
 import datetime
 import hashlib
-import json
 import os
 import platform
 import subprocess
 import sys
+import typing
 from importlib import metadata
 
 import numpy as np
 
-from datasets import dataset_info
-from slimcompat import tf
-from slimtrain import files
+from datasets import dataset_info, state_files
+from slimcompat import errors, tf
+from slimtrain import console, files
 from slimtrain import settings as settings_lib
 
 RUN_FILE = 'run.json'
@@ -109,7 +109,14 @@ def write_run(settings, data, first_step):
     'trained_parameters': int(sum(np.prod(shape, dtype=np.int64) for shape in shapes)),
     'seed': settings.seed,
   }
-  files.write_json(path, [*read_runs(path), entry])
+  try:
+    runs = _read(path)
+  except errors.InputError:
+    runs = []
+    console.say(
+      f'{path} is damaged; it is now {state_files.set_aside(path)}, and a new one begins.'
+    )
+  files.write_json(path, [*runs, entry])
 
 
 def write_end(train_dir, last_step):
@@ -126,10 +133,14 @@ def write_end(train_dir, last_step):
 def read_runs(path):
   """Returns the entries of a run.json, the last run's last; none of a file that says nothing."""
   try:
-    with open(path, encoding='utf-8') as file:
-      return list(json.load(file))
-  except (OSError, ValueError, TypeError):
-    return []  # The runs before are history, and no reason to keep this one from running.
+    return _read(path)
+  except errors.InputError:
+    return []
+
+
+def _read(path):
+  advice = 'Remove it; the next run begins a new one.'
+  return state_files.read_json(path, list[dict[str, typing.Any]], advice) or []
 
 
 def _versions():

@@ -42,7 +42,7 @@ import json
 import math
 import os
 
-from datasets import csv_files
+from datasets import csv_files, state_files
 from slimtrain import console, files
 
 JSONL_FILE = 'metrics.jsonl'
@@ -151,6 +151,8 @@ class RunLog:
         del found[key]
     self._last_step = 0
     with self._complaining():
+      for path in (self._jsonl, self._csv):
+        files.make_way(path)
       self._columns = []
       if os.path.exists(self._jsonl) or os.path.exists(self._csv):
         self._rewrite(step)
@@ -219,12 +221,11 @@ class RunLog:
 
 def _parse(line):
   """Returns the record in a line of bytes, None if there is none."""
-  try:
-    record = json.loads(line)
-  except ValueError:
-    return None
-  is_record = isinstance(record, dict) and isinstance(record.get('step'), int)
-  return record if is_record else None
+  with contextlib.suppress(state_files.FormatError):
+    record = state_files.loads(line, dict[str, int | float | str | None])
+    if isinstance(record.get('step'), int) and record.get('kind') in (TRAIN, EVAL):
+      return record
+  return None
 
 
 def _key(record):

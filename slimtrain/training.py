@@ -198,6 +198,10 @@ def train(settings):
   """
   files.check_writable('train_dir', settings.train_dir)
   with recovery.locked(settings.train_dir):
+    fine_tuning = settings.fine_tuning
+    is_resumed = checkpoint_directory.newest_of_run(settings.train_dir) is not None
+    if fine_tuning.checkpoint_path and not is_resumed and not _is_released(settings):
+      checkpoints.find(fine_tuning.checkpoint_path)  # Before the data and the graph take time.
     start = prepare(settings)
     if start is None:
       return None
