@@ -7,6 +7,7 @@ import json
 import os
 import types
 import typing
+from collections.abc import Callable
 
 from datasets import user_files
 from slimcompat import errors
@@ -19,19 +20,23 @@ class FormatError(ValueError):
   """Content of another form; says where and what was found."""
 
 
-def read_json(path: str, kind, advice: str):
+def read_json(path: str, kind, advice: str, check: Callable | None = None):
   """Returns the content of a JSON file as a `kind`, None if there is no file.
 
   Args:
     path: of the file.
     kind: as for `parse`.
     advice: a sentence that says what to do when the file is damaged.
+    check: a function of the content that raises FormatError when it cannot be right.
 
   Raises:
     InputError: when it is not a file, cannot be read, or has another form.
   """
   try:
-    return loads(user_files.read_bytes(path, _MAX_BYTES), kind)
+    content = loads(user_files.read_bytes(path, _MAX_BYTES), kind)
+    if check:
+      check(content)
+    return content
   except FileNotFoundError:
     return None
   except OSError as error:

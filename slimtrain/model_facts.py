@@ -32,23 +32,6 @@ class ModelFacts:
   decoded_channels: int | None = None  # Of the images before preprocessing. None: not known.
   image_bits: int | None = None  # Of the values of image files of 16, as they were converted.
 
-  def __post_init__(self):
-    """Raises state_files.FormatError when the facts cannot be those of a model."""
-    for problem, is_there in (
-      (f'its task is {self.task!r}', self.task not in dataset_info.TASKS),
-      (f'num_classes is {self.num_classes}', self.num_classes < 1),
-      (
-        f'it has {len(self.class_names)} class names for {self.num_classes} classes',
-        len(self.class_names) != self.num_classes,
-      ),
-      (f'labels_offset is {self.labels_offset}', self.labels_offset < 0),
-      (f'image_size is {self.image_size}', self.image_size < 1),
-      (f'num_channels is {self.num_channels}', self.num_channels < 1),
-      (f'decoded_channels is {self.decoded_channels}', (self.decoded_channels or 1) < 1),
-    ):
-      if is_there:
-        raise state_files.FormatError(problem)
-
   def decode(self, encoded):
     """Returns uint8 [height, width, channels] of a JPEG, PNG, BMP or GIF, as evaluation has it.
 
@@ -116,7 +99,27 @@ def to_json(facts):
 
 def from_json(text):
   """Returns the ModelFacts of such a text. Raises state_files.FormatError for any other."""
-  return state_files.loads(text, ModelFacts)
+  facts = state_files.loads(text, ModelFacts)
+  _check(facts)
+  return facts
+
+
+def _check(facts):
+  """Raises state_files.FormatError when facts cannot be those of a model."""
+  for problem, is_there in (
+    (f'its task is {facts.task!r}', facts.task not in dataset_info.TASKS),
+    (f'num_classes is {facts.num_classes}', facts.num_classes < 1),
+    (
+      f'it has {len(facts.class_names)} class names for {facts.num_classes} classes',
+      len(facts.class_names) != facts.num_classes,
+    ),
+    (f'labels_offset is {facts.labels_offset}', facts.labels_offset < 0),
+    (f'image_size is {facts.image_size}', facts.image_size < 1),
+    (f'num_channels is {facts.num_channels}', facts.num_channels < 1),
+    (f'decoded_channels is {facts.decoded_channels}', (facts.decoded_channels or 1) < 1),
+  ):
+    if is_there:
+      raise state_files.FormatError(problem)
 
 
 def read(checkpoint):
@@ -130,6 +133,7 @@ def read(checkpoint):
     ModelFacts,
     'Run the training command again, which writes it anew, or remove it and give --model_name and'
     ' the other flags of that command.',
+    _check,
   )
 
 
