@@ -58,7 +58,7 @@ def test_a_terminal_that_closes_ends_the_run_with_a_checkpoint(tmp_path):
   os.close(terminal)
   _, status = os.waitpid(process, 0)
   assert os.waitstatus_to_exitcode(status) == 128 + signal.SIGHUP
-  assert checkpoints.saved_step(checkpoints.newest(str(tmp_path))) >= 3
+  assert checkpoints.saved_step(checkpoint_directory.newest(str(tmp_path))) >= 3
 
 
 SCRIPT = """

@@ -10,8 +10,8 @@ import subprocess
 import numpy as np
 import pytest
 
-from slimcompat import tf
-from slimtrain import checkpoints, run_log, validation
+from slimcompat import checkpoint_directory, tf
+from slimtrain import run_log, validation
 from tests import warm_python
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -110,7 +110,7 @@ def check_same(train_dir, other):
   best = [one / validation.BEST_DIR for one in (train_dir, other)]
   assert sorted(os.listdir(best[0])) == sorted(os.listdir(best[1]))
   for folders in ((train_dir, other), best):
-    found, expected = (values(checkpoints.newest(str(folder))) for folder in folders)
+    found, expected = (values(checkpoint_directory.newest(str(folder))) for folder in folders)
     assert found.keys() == expected.keys()
     for name in found:
       np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
@@ -121,7 +121,7 @@ def check_same(train_dir, other):
 def check_best(train_dir):
   """Checks that, once there was a best checkpoint, there is one that can be read."""
   if os.path.exists(train_dir / validation.STATE_FILE):
-    assert values(checkpoints.newest(str(train_dir / validation.BEST_DIR)))
+    assert values(checkpoint_directory.newest(str(train_dir / validation.BEST_DIR)))
 
 
 def check_kills(train, train_dir, undisturbed, moments):

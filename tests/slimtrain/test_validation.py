@@ -242,7 +242,7 @@ def test_an_evaluation_that_found_no_room_is_made_up_for(tmp_path, monkeypatch, 
   assert seen == [4, 8, 12]
   state = json.loads((tmp_path / validation.STATE_FILE).read_text())
   assert state['history'] == [[4, 0.9], [8, 0.5], [12, 0.7]]
-  assert checkpoints.saved_step(checkpoints.newest(str(tmp_path / 'best'))) == 4
+  assert checkpoints.saved_step(checkpoint_directory.newest(str(tmp_path / 'best'))) == 4
 
 
 def test_only_checkpoints_leave_the_folder_of_the_best(tmp_path, monkeypatch):
@@ -271,7 +271,7 @@ def test_a_removed_best_is_found_again(tmp_path, monkeypatch, is_original_left, 
     for path in tmp_path.glob('model.ckpt-4.*'):
       path.unlink()
   train(tmp_path, **flags)
-  assert checkpoints.saved_step(checkpoints.newest(str(tmp_path / 'best'))) == best
+  assert checkpoints.saved_step(checkpoint_directory.newest(str(tmp_path / 'best'))) == best
 
 
 def test_a_best_that_cannot_be_written_does_not_end_training(tmp_path, monkeypatch, caplog):
@@ -282,7 +282,7 @@ def test_a_best_that_cannot_be_written_does_not_end_training(tmp_path, monkeypat
   assert any('is not kept' in record.message for record in caplog.records)
   (tmp_path / 'best').unlink()
   train(tmp_path, eval_split='test', eval_every_steps=100, keep_best='accuracy')
-  assert checkpoints.saved_step(checkpoints.newest(str(tmp_path / 'best'))) == 12
+  assert checkpoints.saved_step(checkpoint_directory.newest(str(tmp_path / 'best'))) == 12
 
 
 def test_another_metric_begins_anew(tmp_path, monkeypatch):
