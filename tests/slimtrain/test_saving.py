@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from slimcompat import checkpoint_directory, tf
-from slimtrain import saving
+from slimtrain import checkpoints, saving
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TRAIN = (
