@@ -8,15 +8,18 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from typing import Any
 
-from datasets import user_files
-from slimcompat import errors, tf
+from datasets import state_files, user_files
+from slimcompat import errors, paths, tf
 
 FILE_NAME = 'dataset_info.json'
 # What the records of a dataset tell of their images: the class, the classes that apply (none or
 # several), or numbers.
 TASKS = ('single_label', 'multi_label', 'regression')
 _FORMAT_VERSION = 1
+_MAX_BYTES = 256 << 20
+_ADVICE = 'Restore it, or convert the data again.'
 _FIRST_KEY = 'format_version'  # That `write` begins with.
 # Other programs write files of the same name, with other keys: TensorFlow Datasets, Hugging Face.
 _OWN_KEY = re.compile(rb'"(format_version|class_names|image_formats|class_counts)"\s*:')
@@ -76,11 +79,22 @@ def write(info: DatasetInfo, dataset_dir: str):
 
 def is_of_others(dataset_dir: str) -> bool:
   """Returns whether the directory has a dataset_info.json that another program wrote."""
-  path = os.path.join(dataset_dir, FILE_NAME)
-  if not tf.io.gfile.exists(path):
-    return False
-  with tf.io.gfile.GFile(path, 'rb') as file:
-    return _is_of_others(file.read())
+  content = _read_content(os.path.join(dataset_dir, FILE_NAME))
+  return content is not None and _is_of_others(content)
+
+
+def _read_content(path):
+  """Returns the bytes of a file, None if there is none. Raises InputError."""
+  try:
+    if not paths.is_url(path):
+      return user_files.read_bytes(path, _MAX_BYTES)
+    with tf.io.gfile.GFile(path, 'rb') as file:
+      return file.read()
+  except (FileNotFoundError, tf.errors.NotFoundError):
+    return None
+  except (OSError, tf.errors.OpError) as error:
+    reason = getattr(error, 'strerror', None) or getattr(error, 'message', error)
+    raise errors.InputError(f'{path} cannot be read: {reason}. {_ADVICE}') from error
 
 
 def _is_of_others(content):
@@ -112,79 +126,50 @@ def read(dataset_dir: str) -> DatasetInfo | None:
     InputError: when the file is damaged.
   """
   path = os.path.join(dataset_dir, FILE_NAME)
-  if not tf.io.gfile.exists(path):
-    return None
-  with tf.io.gfile.GFile(path, 'rb') as file:
-    content = file.read()
-  if _is_of_others(content):
+  content = _read_content(path)
+  if content is None or _is_of_others(content):
     return None
   try:
-    return _parse(json.loads(content))
-  except (ValueError, KeyError, TypeError, AttributeError) as error:
-    raise errors.InputError(
-      f'{path} is damaged ({type(error).__name__}: {error}). Restore it, or convert the data again.'
-    ) from error
+    return _parse(content)
+  except state_files.FormatError as error:
+    raise errors.InputError(f'{path} is damaged ({error}). {_ADVICE}') from error
 
 
 def _parse(content):
-  if content['format_version'] != _FORMAT_VERSION:
-    raise ValueError(f'format_version {content["format_version"]} is not {_FORMAT_VERSION}')
-  info = DatasetInfo(
-    name=_checked(content['name'], str),
-    class_names=_checked_tuple(content['class_names'], str),
-    channels=_checked(content['channels'], int),
-    image_formats=_checked_tuple(content['image_formats'], str),
-    keys=_checked_tuple(content['keys'], str),
-    splits={
-      name: Split(
-        shards=tuple(
-          Shard(
-            _checked(shard['file_name'], str),
-            _checked(shard['num_records'], int),
-            _checked(shard['num_bytes'], int),
-          )
-          for shard in split['shards']
-        ),
-        class_counts=_checked_tuple(split['class_counts'], int),
-      )
-      for name, split in content['splits'].items()
-    },
-    task=_checked(content['task'], str),
-    image_bits=_checked(content.get('image_bits'), int | None),
-    # Numbers by numbers, as JSON has them.
-    value_bits={
-      str(int(bits)): _checked(count, int)
-      for bits, count in _checked(content.get('value_bits', {}), dict).items()
-    },
-    made_of=_checked_texts(content.get('made_of', {})),
-  )
+  values = state_files.loads(content, dict[str, Any])
+  if (version := values.pop(_FIRST_KEY, None)) != _FORMAT_VERSION:
+    raise state_files.FormatError(f'{_FIRST_KEY} is {version}, not {_FORMAT_VERSION}')
+  info = state_files.parse(DatasetInfo, values)
   if info.task not in TASKS:
-    raise ValueError(f'the task {info.task!r} is none of {", ".join(TASKS)}')
-  for name, split in info.splits.items():
-    if info.task == 'single_label' and sum(split.class_counts) != split.num_examples:
-      raise ValueError(f'the counts of the split {name} do not add up')
-    for shard in split.shards:
-      if os.path.basename(shard.file_name) != shard.file_name:
-        raise ValueError(f'{shard.file_name!r} is not the name of a file in this directory')
-      if shard.num_records < 1:
-        raise ValueError(f'{shard.file_name} has {shard.num_records} records')
+    raise state_files.FormatError(f'the task {info.task!r} is none of {", ".join(TASKS)}')
   if info.channels not in (1, 3):
-    raise ValueError(f'channels is {info.channels}')
+    raise state_files.FormatError(f'channels is {info.channels}')
+  if not all(bits.isdigit() for bits in info.value_bits):
+    raise state_files.FormatError('value_bits has a key that is not a number')
+  for name, split in info.splits.items():
+    _check_split(name, split, info)
   return info
 
 
-def _checked(value, kind):
-  if not isinstance(value, kind):
-    raise TypeError(f'{value!r} is not a value of type {kind.__name__}')
-  return value
-
-
-def _checked_texts(value):
-  return {name: _checked(text, str) for name, text in _checked(value, dict).items()}
-
-
-def _checked_tuple(values, kind):
-  return tuple(_checked(value, kind) for value in _checked(values, list))
+def _check_split(name, split, info):
+  """Raises state_files.FormatError when the counts of a split do not agree."""
+  num_counts = 0 if info.task == 'regression' else info.num_classes
+  counts, num_examples = split.class_counts, split.num_examples
+  for problem, is_there in (
+    (f'has counts of {len(counts)} classes, not {num_counts}', len(counts) != num_counts),
+    ('has negative counts', min(counts, default=0) < 0),
+  ):
+    if is_there:
+      raise state_files.FormatError(f'the split {name} {problem}')
+  if info.task == 'single_label' and sum(counts) != num_examples:
+    raise state_files.FormatError(f'the counts of the split {name} do not add up')
+  for shard in split.shards:
+    if os.path.basename(shard.file_name) != shard.file_name:
+      raise state_files.FormatError(f'{shard.file_name!r} is not the name of a file in this directory')
+    if shard.num_records < 1 or shard.num_bytes < 1:
+      raise state_files.FormatError(
+        f'{shard.file_name} has {shard.num_records} records in {shard.num_bytes} bytes'
+      )
 
 
 def damage(shard: Shard, dataset_dir: str) -> str | None:

@@ -107,7 +107,8 @@ def open_atomically(path: str):
   except BaseException as error:
     with contextlib.suppress(OSError):
       os.unlink(temporary)
-    if isinstance(error, OSError) and error.filename in (None, temporary):
+    is_of_system = isinstance(error, OSError) and error.errno is not None
+    if is_of_system and error.filename in (None, temporary):
       error.filename = path  # Writing into an open file doesn't tell which.
     raise
   flush_to_disk(folder or '.')

@@ -120,10 +120,11 @@ def is_of_disk(error: BaseException) -> bool:
 
 
 def explain(error: BaseException) -> str:
-  """Returns a sentence on an error for which `is_of_disk` is true."""
+  """Returns a sentence on an error that names a file, or for which `is_of_disk` is true."""
   name = getattr(error, 'filename', None)
   what = str(name) if name else 'A file'
-  advice = 'Make room' if is_full(error) else 'Mend the rights or the disk'
+  advice = 'Mend the rights or the disk' if is_of_disk(error) else 'See what lies there'
+  advice = 'Make room' if is_full(error) else advice
   return f'{what} cannot be written or read ({reason(error)}). {advice}, then run it again.'
 
 

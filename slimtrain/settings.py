@@ -341,7 +341,9 @@ def _exit_code(act, argv):
   except SystemExit as error:
     return error.code
   except Exception as error:
-    if files.is_of_disk(error):
+    # What stands in the way of a file is no fault of the program's, and named.
+    is_of_file = isinstance(error, OSError) and error.filename is not None
+    if is_of_file or files.is_of_disk(error):
       return _fail(files.explain(error))
     console.complain(traceback.format_exc().rstrip())
     return 1

@@ -292,7 +292,8 @@ class Validation:
       f'{self._best_dir} holds the checkpoint of step {step} no longer: the best is found anew'
       ' among those to come.'
     )
-    del self._state['global_step'], self._state['value']
+    for name in ('global_step', 'value'):
+      self._state.pop(name, None)
 
   def _set_scale(self, session):
     if session is not None:

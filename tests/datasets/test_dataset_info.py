@@ -57,17 +57,17 @@ def test_others_may_read_it(tmp_path):
 
 # What is changed in the file, and what is said of it.
 DAMAGES = {
-  'half': (lambda content: None, 'JSONDecodeError'),
-  'a list': (lambda content: [content], 'TypeError'),
-  'no name': (lambda content: content.pop('name') and content, "KeyError: 'name'"),
+  'half': (lambda content: None, 'it is not JSON'),
+  'a list': (lambda content: [content], 'not of the type dict'),
+  'no name': (lambda content: content.pop('name') and content, "it lacks 'name'"),
   'another version': (
     lambda content: {**content, 'format_version': 7},
-    'format_version 7 is not 1',
+    'format_version is 7, not 1',
   ),
   'channels': (lambda content: {**content, 'channels': 4}, 'channels is 4'),
   'task': (lambda content: {**content, 'task': 'detection'}, "the task 'detection' is none of"),
-  'class names': (lambda content: {**content, 'class_names': 'ab'}, "'ab' is not .* type list"),
-  'splits': (lambda content: {**content, 'splits': []}, 'AttributeError'),
+  'class names': (lambda content: {**content, 'class_names': 'ab'}, 'class_names is "ab", not of the type list'),
+  'splits': (lambda content: {**content, 'splits': []}, r'splits is \[\], not of the type dict'),
 }
 
 
@@ -86,7 +86,7 @@ def test_damaged_file(damage, tmp_path):
   ('field', 'value', 'reason'),
   [
     ('num_records', 3, 'the counts of the split test do not add up'),
-    ('num_records', '1', "'1' is not a value of type int"),
+    ('num_records', '1', 'num_records is "1", not of the type int'),
     ('file_name', '../../etc/passwd', 'is not the name of a file in this directory'),
     ('file_name', '/etc/passwd', 'is not the name of a file in this directory'),
   ],
