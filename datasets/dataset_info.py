@@ -165,7 +165,9 @@ def _check_split(name, split, info):
     raise state_files.FormatError(f'the counts of the split {name} do not add up')
   for shard in split.shards:
     if os.path.basename(shard.file_name) != shard.file_name:
-      raise state_files.FormatError(f'{shard.file_name!r} is not the name of a file in this directory')
+      raise state_files.FormatError(
+        f'{shard.file_name!r} is not the name of a file in this directory'
+      )
     if shard.num_records < 1 or shard.num_bytes < 1:
       raise state_files.FormatError(
         f'{shard.file_name} has {shard.num_records} records in {shard.num_bytes} bytes'

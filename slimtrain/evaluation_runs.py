@@ -302,7 +302,7 @@ def _saved(checkpoint):
   """Returns when a checkpoint was written, in UTC, '' when it is gone."""
   for path in (f'{checkpoint}.index', checkpoint):
     if os.path.exists(path):
-      moment = datetime.datetime.fromtimestamp(os.path.getmtime(path), datetime.UTC)
+      moment = datetime.datetime.fromtimestamp(os.path.getmtime(path), datetime.timezone.utc)
       return moment.isoformat(timespec='milliseconds')
   return ''
 

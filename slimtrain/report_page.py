@@ -355,4 +355,4 @@ def command(words):
 
 def now():
   """Returns the time, in UTC, as text."""
-  return datetime.datetime.now(datetime.UTC).strftime('%Y-%m-%d %H:%M UTC')
+  return datetime.datetime.now(datetime.timezone.utc).strftime('%Y-%m-%d %H:%M UTC')

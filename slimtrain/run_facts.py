@@ -86,7 +86,7 @@ def write_run(settings, data, first_step):
   path = os.path.join(settings.train_dir, RUN_FILE)
   shapes = [variable.shape.as_list() for variable in tf.trainable_variables()]
   entry = {
-    'started': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
+    'started': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
     'first_step': first_step,
     'last_step': settings.max_number_of_steps,
     'command': sys.argv,
@@ -124,7 +124,7 @@ def write_end(train_dir, last_step):
   path = os.path.join(train_dir, RUN_FILE)
   runs = read_runs(path)
   if runs and 'finished' not in runs[-1]:
-    finished = datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds')
+    finished = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds')
     runs[-1] = {**runs[-1], 'last_step': last_step, 'finished': finished}
     with contextlib.suppress(OSError):  # A full disk is no reason for the run to fail at its end.
       files.write_json(path, runs)

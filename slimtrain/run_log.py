@@ -179,7 +179,7 @@ class RunLog:
       'kind': kind,
       'step': step,
       'epoch': step / self._steps_per_epoch,
-      'time': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
+      'time': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
       **values,
     }
     return {name: _rounded(value) for name, value in record.items()}

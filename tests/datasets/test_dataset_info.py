@@ -66,7 +66,10 @@ DAMAGES = {
   ),
   'channels': (lambda content: {**content, 'channels': 4}, 'channels is 4'),
   'task': (lambda content: {**content, 'task': 'detection'}, "the task 'detection' is none of"),
-  'class names': (lambda content: {**content, 'class_names': 'ab'}, 'class_names is "ab", not of the type list'),
+  'class names': (
+    lambda content: {**content, 'class_names': 'ab'},
+    'class_names is "ab", not of the type list',
+  ),
   'splits': (lambda content: {**content, 'splits': []}, r'splits is \[\], not of the type dict'),
 }
 
