@@ -9,13 +9,14 @@ import csv
 import dataclasses
 import datetime
 import hashlib
+import io
 import os
 import time
 from typing import NamedTuple
 
 import numpy as np
 
-from datasets import csv_files
+from datasets import csv_files, user_files
 from slimcompat import checkpoint_directory, errors, paths
 from slimtrain import (
   assessment,
@@ -31,6 +32,7 @@ from slimtrain import (
 from slimtrain import settings as settings_lib
 
 TABLE_FILE = 'checkpoints.csv'
+_MAX_TABLE_BYTES = 1 << 28
 COMPARISON_FILE = 'compare.json'
 DIFFERENCES_FILE = 'compare.csv'
 # Flags by whose values a row is known, beside its checkpoint.
@@ -361,11 +363,14 @@ def _find_row(rows, settings, checkpoint):
 def _read_table(settings):
   path = os.path.join(settings.eval_dir, TABLE_FILE)
   try:
-    with open(path, encoding='utf-8', newline='') as file:
-      return csv_files.read_records(file)
+    content = user_files.read_bytes(path, _MAX_TABLE_BYTES).decode()
+    rows = csv_files.read_records(io.StringIO(content, newline=''))
+    for row in rows:
+      int(row['global_step']), row['checkpoint']  # noqa: B018  Those of others lack them.
+    return rows
   except FileNotFoundError:
     return []
-  except (ValueError, csv.Error) as error:
+  except (OSError, ValueError, KeyError, csv.Error) as error:
     raise errors.InputError(
       f'{path} is damaged ({error}). Remove it: the checkpoints are then evaluated again.'
     ) from error
