@@ -7,6 +7,7 @@ import typing
 from datasets import state_files, user_files
 from slimcompat import errors
 
+_MAX_BYTES = 1 << 28
 NAME = 'survey.json'
 
 
@@ -26,8 +27,8 @@ def read_numbers(folder: str | None, key: str) -> list[float]:
   remedy = f'Run inspect_dataset.py --survey --dataset_dir={folder or "DIRECTORY"} first.'
   if not folder or not os.path.isfile(path):
     raise errors.InputError(f'There is no survey {path} to take {key} from. {remedy}')
-  content = state_files.read_json(path, dict[str, typing.Any], remedy)
   try:
+    content = state_files.loads(user_files.read_bytes(path, _MAX_BYTES), dict[str, typing.Any])
     return state_files.parse(list[float], content[key], key)
-  except (state_files.FormatError, KeyError) as error:
+  except (OSError, state_files.FormatError, KeyError) as error:
     raise errors.InputError(f'{path} has no numbers under {key!r}. {remedy}') from error

@@ -44,7 +44,8 @@ def start():
 
 def say(line: str):
   """Writes one line, or several."""
-  _LOGGER.info('%s', line)
+  # Here, not where it is written: whoever else listens to the logger gets valid text as well.
+  _LOGGER.info('%s', escapes.for_console(str(line)))
 
 
 def complain(text: str):

@@ -366,7 +366,7 @@ def _read_table(settings):
     content = user_files.read_bytes(path, _MAX_TABLE_BYTES).decode()
     rows = csv_files.read_records(io.StringIO(content, newline=''))
     for row in rows:
-      int(row['global_step']), row['checkpoint']  # noqa: B018  Those of others lack them.
+      int(row['global_step']), row['checkpoint']
     return rows
   except FileNotFoundError:
     return []

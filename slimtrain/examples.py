@@ -47,10 +47,8 @@ def keep(data, settings, texts=None):
 def describe(data, settings) -> str:
   """Returns what the examples are, for people."""
   where = f' and image files in {settings.image_dir}' if settings.input_mode == 'files' else ''
-  return (
-    f'{settings.dataset_name}, split {settings.dataset_split_name}, in {len(data.files)} files such'
-    f' as {data.files[0]}{where}'
-  )
+  files = f'{len(data.files)} files' + (f' such as {data.files[0]}' if data.files else '')
+  return f'{settings.dataset_name}, split {settings.dataset_split_name}, in {files}{where}'
 
 
 def in_epochs(data, settings, kept, decode, seed, num_seen, share=(0, 1)):
