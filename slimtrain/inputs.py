@@ -434,6 +434,9 @@ def made_ahead(batches, settings, is_ordered):
   options.experimental_optimization.map_and_batch_fusion = True
   options.threading.private_threadpool_size = examples_lib.num_threads(settings)
   options.threading.max_intra_op_parallelism = 1
+  # Parallelism is set. The thread that would tune it sleeps for up to a minute, and closing a
+  # session waits for it.
+  options.autotune.enabled = False
   return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
