@@ -90,7 +90,7 @@ def _read_content(path):
       return user_files.read_bytes(path, _MAX_BYTES)
     with tf.io.gfile.GFile(path, 'rb') as file:
       return file.read()
-  except (FileNotFoundError, tf.errors.NotFoundError):
+  except (FileNotFoundError, NotADirectoryError, tf.errors.NotFoundError):
     return None
   except (OSError, tf.errors.OpError) as error:
     reason = getattr(error, 'strerror', None) or getattr(error, 'message', error)

@@ -37,7 +37,7 @@ def read_json(path: str, kind, advice: str, check: Callable | None = None):
     if check:
       check(content)
     return content
-  except FileNotFoundError:
+  except (FileNotFoundError, NotADirectoryError):
     return None
   except OSError as error:
     raise errors.InputError(f'{path} cannot be read: {error.strerror}. {advice}') from error
