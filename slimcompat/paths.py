@@ -32,14 +32,10 @@ def image(path: str, name: str) -> str:
     name: what to call it in messages, such as `--train_dir`.
 
   Raises:
-    InputError: for any other URL, an unknown user, and control characters.
+    InputError: for any other URL, and for an unknown user.
   """
   if path in ('', '-'):
     return path
-  if any(unicodedata.category(character) == 'Cc' for character in path):
-    raise errors.InputError(
-      f'{name}={path!r} holds a control character, such as the end of a line. Give a path without.'
-    )
   if match := _FILE_URL.match(path):
     return path[match.end() :]
   if match := _URL.match(path):
@@ -61,8 +57,12 @@ def local(path: str, name: str) -> str:
   """Returns the path on this machine that `path` means, as TensorFlow can take it: see `image`.
 
   Raises:
-    InputError: as `image` does, and for a name that is not UTF-8.
+    InputError: as `image` does, and for control characters and a name that is not UTF-8.
   """
+  if any(unicodedata.category(character) == 'Cc' for character in path):
+    raise errors.InputError(
+      f'{name}={path!r} holds a control character, such as the end of a line. Give a path without.'
+    )
   path = image(path, name)
   try:
     path.encode()
