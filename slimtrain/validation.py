@@ -145,7 +145,7 @@ class Validation:
     self._history[:] = [entry for entry in self._history if entry[0] <= step]
     for folder, _, _ in self._variants():
       _remove_later_summaries(folder, step)
-    with self._kept_going('The best checkpoint'):
+    with self._kept_going('the best checkpoint'):
       self._check_best()
     self._run_due(self._find_missed(step), session)
     self._set_scale(session)
@@ -167,7 +167,7 @@ class Validation:
   def _run_due(self, due, session):
     self._unfinished = []
     for path in filter(checkpoint_directory.exists, due):
-      with self._kept_going(f'The evaluation of {path}'):
+      with self._kept_going(f'the evaluation of {path}'):
         self._unfinished.append(path)
         self._run(path, session)
         self._unfinished.pop()
@@ -181,8 +181,8 @@ class Validation:
       is_full = saving.is_full(error)
       if not is_full and not isinstance(error, OSError):
         raise
-      why = 'The disk is full' if is_full else str(error)
-      console.say(f'{why}: {what} is not kept. Make room; it is made up for later.')
+      why = 'The disk is full' if is_full else f'{error}'.rstrip('.')
+      console.say(f'{why}, so {what} is not kept. Make room; it is made up for later.')
 
   def _run(self, checkpoint, session):
     """Does what is not done yet of the evaluation of a checkpoint."""

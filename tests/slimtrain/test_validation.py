@@ -237,7 +237,9 @@ def test_an_evaluation_that_found_no_room_is_made_up_for(tmp_path, monkeypatch, 
   monkeypatch.setattr(shutil, 'copyfile', lambda *paths: full() if len(seen) < 2 else copy(*paths))
   flags = {'eval_split': 'test', 'eval_every_steps': 4, 'keep_best': 'accuracy'}
   train(tmp_path, **flags)
-  assert any('The disk is full: The evaluation of' in record.message for record in caplog.records)
+  assert any(
+    'The disk is full, so the evaluation of' in record.message for record in caplog.records
+  )
   # The evaluation itself is recorded already.
   assert seen == [4, 8, 12]
   state = json.loads((tmp_path / validation.STATE_FILE).read_text())
